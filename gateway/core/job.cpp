@@ -1,0 +1,90 @@
+#include "core/job.hpp"
+
+namespace gateway::core {
+
+std::string_view to_text(job_state state)
+{
+    switch (state) {
+    case job_state::in_queue: return "IN_QUEUE";
+    case job_state::in_progress: return "IN_PROGRESS";
+    case job_state::completed: return "COMPLETED";
+    case job_state::failed: return "FAILED";
+    case job_state::cancelled: return "CANCELLED";
+    case job_state::timed_out: return "TIMED_OUT";
+    }
+    return "FAILED";
+}
+
+std::chrono::milliseconds job::delay() const
+{
+    return started == wall_time{} ? std::chrono::milliseconds(0) : started - queued;
+}
+
+std::chrono::milliseconds job::execution(wall_time now) const
+{
+    if (started == wall_time{})
+        return std::chrono::milliseconds(0);
+    return (is_final(state) ? ended : now) - started;
+}
+
+verdict job::begin(std::uint32_t on_backend, wall_time now)
+{
+    if (is_final(state))
+        return verdict::already_final;
+    if (state != job_state::in_queue)
+        return verdict::wrong_state;
+    state = job_state::in_progress;
+    retries = static_cast<std::uint16_t>(retries + (started == wall_time{} ? 0 : 1));
+    ++attempt;
+    backend = on_backend;
+    started = now;
+    return verdict::done;
+}
+
+verdict job::finish(fence by, job_state final_state, wall_time now)
+{
+    if (is_final(state))
+        return verdict::already_final;
+    if (by != current() || state != job_state::in_progress)
+        return verdict::stale;
+    state = final_state;
+    ended = now;
+    return verdict::done;
+}
+
+verdict job::requeue(fence by)
+{
+    if (is_final(state))
+        return verdict::already_final;
+    if (by != current() || state != job_state::in_progress)
+        return verdict::stale;
+    state = job_state::in_queue;
+    backend = no_backend;
+    return verdict::done;
+}
+
+verdict job::end_queued(job_state final_state, wall_time now)
+{
+    if (is_final(state))
+        return verdict::already_final;
+    if (state != job_state::in_queue)
+        return verdict::wrong_state;
+    state = final_state;
+    ended = now;
+    return verdict::done;
+}
+
+verdict job::retry(wall_time now)
+{
+    if (state != job_state::failed && state != job_state::timed_out)
+        return verdict::wrong_state;
+    state = job_state::in_queue;
+    queued = now;
+    started = wall_time{};
+    ended = wall_time{};
+    backend = no_backend;
+    cancel_asked = false;
+    return verdict::done;
+}
+
+} // namespace gateway::core

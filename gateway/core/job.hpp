@@ -1,0 +1,92 @@
+#pragma once
+
+// The job and its legal transitions. Each transition is asked for with the fence of the attempt that
+// asks: what an old attempt says changes nothing, and a final state is final (runpod.md §1.6).
+
+#include "base/time.hpp"
+#include "core/model.hpp"
+
+#include <cstdint>
+#include <string_view>
+
+namespace gateway::core {
+
+enum class job_state : std::uint8_t {
+    in_queue,    // waits for a backend, for its models, or for its next attempt
+    in_progress, // an attempt is committed to a backend
+    completed,
+    failed,
+    cancelled,
+    timed_out, // only ever reported by attached workers (decisions.md 12)
+};
+
+constexpr bool is_final(job_state state)
+{
+    return state != job_state::in_queue && state != job_state::in_progress;
+}
+
+std::string_view to_text(job_state state); // "IN_QUEUE", …
+
+// The journal's integer key; grows with every job, so it is also the order of arrival.
+using job_key = std::uint64_t;
+
+// Names one attempt of one job. Attempts count from 1.
+struct fence {
+    job_key job = 0;
+    std::uint32_t attempt = 0;
+    bool operator==(const fence&) const = default;
+};
+
+// What the client asked for, already clamped (decisions.md 10).
+struct job_policy {
+    std::chrono::milliseconds execution_timeout{600'000};
+    std::chrono::milliseconds ttl{86'400'000}; // from submission, whatever the state
+    bool low_priority = false;
+};
+
+// Why a transition was refused.
+enum class verdict : std::uint8_t {
+    done,
+    stale,         // the fence is not the current attempt's
+    already_final, // nothing changes any more
+    wrong_state,   // e.g. retry of a job that is running
+};
+
+constexpr std::uint32_t no_backend = 0xffff;
+
+struct job {
+    job_key key = 0;
+    std::uint64_t secret = 0; // 60 random bits, part of the public id
+    wall_time submitted{};    // first accepted; ttl counts from here
+    wall_time queued{};       // accepted, or /retry asked for; delayTime counts from here
+    wall_time started{};      // the current or last attempt
+    wall_time ended{};        // set in final states
+    std::uint64_t input_bytes = 0;
+    job_policy policy;
+    set_id models = no_models;
+    std::uint32_t attempt = 0;          // number of the current or last attempt; the fence
+    std::uint32_t backend = no_backend; // where that attempt runs or ran
+    std::uint16_t retries = 0;          // dispatches after the first one
+    job_state state = job_state::in_queue;
+    bool sync = false;         // came through runsync: its result is kept for a shorter time
+    bool cancel_asked = false; // of a running job: its runner will finish it
+
+    fence current() const { return {key, attempt}; }
+    wall_time expires() const { return submitted + policy.ttl; }
+    // For the wire; zero when nothing has started yet.
+    std::chrono::milliseconds delay() const;
+    std::chrono::milliseconds execution(wall_time now) const;
+
+    // in_queue → in_progress on `on_backend`; the fence becomes the new attempt's.
+    verdict begin(std::uint32_t on_backend, wall_time now);
+    // in_progress → a final state, by the attempt that ran it.
+    verdict finish(fence by, job_state final_state, wall_time now);
+    // in_progress → in_queue, by the attempt that could not go on. Its place is kept.
+    verdict requeue(fence by);
+    // in_queue → a final state without an attempt: cancelled, or failed (its models cannot be had).
+    verdict end_queued(job_state final_state, wall_time now);
+    // failed or timed_out → in_queue, asked for by a client (runpod.md §1.2 /retry).
+    verdict retry(wall_time now);
+};
+
+} // namespace gateway::core
