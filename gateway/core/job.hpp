@@ -1,7 +1,7 @@
 #pragma once
 
-// The job and its legal transitions. Each transition is asked for with the fence of the attempt that
-// asks: what an old attempt says changes nothing, and a final state is final (runpod.md §1.6).
+// The job and its legal transitions. Each transition is asked for with the fence of the attempt
+// that asks: what an old attempt says changes nothing, and a final state is final (runpod.md §1.6).
 
 #include "base/time.hpp"
 #include "core/model.hpp"

@@ -1,0 +1,90 @@
+#pragma once
+
+// Result bytes on disk. A file is written once, synced, and read in ranges by anybody; it is
+// deleted when its job is, but not before the last reader has closed it. All disk work is on a
+// lane.
+
+#include "net/async.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gateway::store {
+
+class spool;
+
+// A stored result. Copies share the file; discard() deletes it once nobody holds it any more.
+class spool_file {
+public:
+    spool_file() = default;
+    const std::string& name() const; // within the spool, what the journal remembers
+    std::uint64_t size() const;
+    explicit operator bool() const { return state_ != nullptr; }
+    // Reads at most into.size() bytes at `offset`; 0 only at the end.
+    net::task<result<std::size_t>> read(std::uint64_t offset, std::span<char> into) const;
+
+private:
+    friend class spool;
+    friend class spool_writer;
+    struct state;
+    std::shared_ptr<state> state_;
+};
+
+// One result being written. Dropped without finish(), it leaves nothing behind.
+class spool_writer {
+public:
+    spool_writer(spool_writer&&) noexcept;
+    spool_writer& operator=(spool_writer&&) noexcept;
+    ~spool_writer();
+    // Bytes are gathered and written in large units.
+    net::task<error_code> append(std::string_view bytes);
+    std::uint64_t size() const;
+    // Everything is on disk, file and folder synced, when this returns. Then the journal may name
+    // it.
+    net::task<result<spool_file>> finish();
+
+private:
+    friend class spool;
+    struct state;
+    explicit spool_writer(std::unique_ptr<state> s);
+    std::unique_ptr<state> state_;
+};
+
+class spool {
+public:
+    // `folder` is created when missing. Throws std::system_error when it cannot be used.
+    spool(std::filesystem::path folder, net::lane& disk);
+    ~spool();
+    spool(const spool&) = delete;
+    spool& operator=(const spool&) = delete;
+
+    net::task<result<spool_writer>> create(std::string name);
+    // A file the journal names; an error when it is missing or its size differs.
+    net::task<result<spool_file>> open(std::string name, std::uint64_t size);
+    // Deletes the file when its last holder lets go.
+    void discard(const spool_file& file);
+    // Deletes a file by name, e.g. of a job that ended before this process began.
+    net::task<error_code> remove(std::string name);
+    // Deletes every file that is not in `known` (left over from a crash). Returns how many.
+    net::task<result<std::size_t>> sweep(std::vector<std::string> known);
+
+    struct stats {
+        std::uint64_t bytes = 0; // in finished files
+        std::uint64_t files = 0;
+        std::uint64_t failures = 0;
+    };
+    const stats& counters() const;
+
+private:
+    friend class spool_file;
+    friend class spool_writer;
+    struct impl;
+    std::shared_ptr<impl> impl_;
+};
+
+} // namespace gateway::store
