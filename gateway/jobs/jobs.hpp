@@ -1,0 +1,213 @@
+#pragma once
+
+// The only writer of job state: submit, lease, progress, finish, cancel, expire, retry, purge. Each
+// is decide (core) → commit (store) → publish (waiters, events, counters). Memory shows committed
+// state only, and one transition of a job is under way at a time: whoever comes second waits for
+// the commit of the first and then decides on the truth (design.md §4).
+
+#include "core/job.hpp"
+#include "core/retry.hpp"
+#include "core/scheduler.hpp"
+#include "net/async.hpp"
+#include "store/journal.hpp"
+#include "store/spool.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace gateway::jobs {
+
+struct limits {
+    core::scheduler::limits queue;
+    std::chrono::milliseconds keep_async{std::chrono::minutes(30)}; // results of /run
+    std::chrono::milliseconds keep_sync{std::chrono::minutes(1)};   // results of /runsync
+    core::retry_limits retry;
+    std::size_t events_per_job = 64;
+    std::size_t slice = 200; // rows per commit of purge and expiry
+};
+
+// A job as a door has read and checked it.
+struct submission {
+    std::string input; // JSON text of `input`, kept as it is
+    core::model_set files;
+    core::job_policy policy;
+    std::string webhook;
+    bool sync = false;
+};
+
+// Why a job was not taken. Nothing is kept of it.
+struct refusal {
+    enum class why : std::uint8_t {
+        queue_full, // too many jobs or bytes wait: try again later
+        draining,   // the gateway is stopping
+        storage,    // the journal could not keep it
+    };
+    why reason = why::storage;
+    std::string text; // for people: what, how much, the limit
+    std::chrono::seconds retry_after{5};
+};
+
+// How far a running job is; `output` while IN_PROGRESS, and an item of /stream (decisions.md 13).
+struct progress {
+    double fraction = 0; // 0…1, never falls within an attempt
+    std::string phase;   // queued | loading | sampling | decoding
+    std::optional<double> eta_seconds;
+};
+
+// What a finished job left: the WebUI's own bytes with `extra` spliced in at `splice`.
+struct stored_result {
+    store::spool_file file;
+    std::uint64_t splice = 0;
+    std::string extra;
+    std::string index; // where the images lie, as work/ wrote it
+};
+
+// One job as the doors may show it. Pointers are good until the next await.
+struct view {
+    const core::job* job = nullptr;
+    std::uint64_t version = 0; // grows with every change
+    std::string worker; // backend name of the current or last attempt; empty before the first
+    const std::string* error = nullptr;
+    const jobs::progress* last_progress = nullptr;
+    const stored_result* result = nullptr;
+};
+
+// One attempt handed to a runner. `asked` wakes it when the job is to be stopped.
+struct lease {
+    core::fence fence;
+    core::job job; // as committed
+    core::model_set files;
+    std::string input;
+    std::vector<core::outcome> earlier; // outcomes of earlier attempts, oldest first
+    std::shared_ptr<net::gate> stop;    // opens when cancel or expiry asks the attempt to end
+};
+
+class jobs {
+public:
+    struct counters {
+        std::uint64_t submitted = 0;
+        std::uint64_t refused = 0;
+        std::uint64_t completed = 0;
+        std::uint64_t failed = 0;
+        std::uint64_t cancelled = 0;
+        std::uint64_t expired = 0;
+        std::uint64_t purged = 0;
+        std::uint64_t retried = 0;                      // dispatches after the first, and /retry
+        std::uint64_t running = 0;                      // now
+        std::uint64_t kept = 0;                         // in memory, any state
+        std::vector<std::uint64_t> attempts_by_outcome; // indexed by core::outcome
+        // histograms: upper bounds in histogram_bounds(), last bucket is the rest
+        std::vector<std::uint64_t> wait_seconds;
+        std::vector<std::uint64_t> run_seconds;
+        double wait_seconds_sum = 0;
+        double run_seconds_sum = 0;
+    };
+    static const std::vector<double>& histogram_bounds();
+
+    jobs(net::executor ex, net::time_source& time, store::journal& journal, store::spool& spool,
+         limits allowed, std::function<std::uint64_t()> random);
+    ~jobs();
+    jobs(const jobs&) = delete;
+    jobs& operator=(const jobs&) = delete;
+
+    // Before anything else: reads the journal back. Jobs that were running become `crashed`
+    // attempts and wait again, or fail after too many crashes. Leftover spool files are swept.
+    net::task<error_code> replay();
+    // Deletes what has expired, for as long as it is not cancelled.
+    net::task<> keep_house();
+    // From now on nothing is accepted or leased.
+    void stop_intake();
+
+    // --- for the doors ---
+
+    // Durable when it returns a key.
+    net::task<boost::system::result<core::job, refusal>> submit(submission s);
+    // Nothing when unknown, expired, or the secret does not match.
+    std::optional<view> find(core::job_key key, std::uint64_t secret) const;
+    // True once the job's version is above `seen` or it is gone; false when `until` came first.
+    net::task<bool> changed(core::job_key key, std::uint64_t seen, steady_time until);
+    // Of a waiting job: at once. Of a running one: its attempt is stopped, and this returns when it
+    // has ended or `until` has come. The job's true state is then in find().
+    net::task<error_code> cancel(core::job_key key, steady_time until);
+    // Failed and timed-out jobs wait again. wrong_state otherwise.
+    net::task<boost::system::result<core::verdict>> retry(core::job_key key);
+    // Removes every waiting job; how many.
+    net::task<std::size_t> purge();
+    // Shortens how long a finished job's result is kept.
+    void keep_for(core::job_key key, std::chrono::milliseconds from_now);
+    // Progress of a job since the cursor. The cursor is moved by acknowledge(), after the reply has
+    // really been written.
+    struct drained {
+        std::vector<progress> items;
+        std::uint64_t cursor = 0;
+    };
+    drained drain(core::job_key key) const;
+    void acknowledge(core::job_key key, std::uint64_t cursor);
+
+    // --- for work ---
+
+    // Waits for the next job that `can_run` admits and commits its attempt. Nothing once intake has
+    // stopped (or the caller is cancelled). One call per backend at a time.
+    net::task<std::optional<lease>> next_lease(std::uint32_t backend, std::string name,
+                                               core::scheduler::runnable can_run);
+    // Something that can_run depends on has changed: a backend is ready, a file has arrived.
+    void offers_changed();
+    void report(core::fence by, progress p);
+    // The attempt made a result. False: it came too late, and the file is discarded.
+    net::task<result<bool>> complete(core::fence by, store::result_record record,
+                                     store::spool_file file);
+    // The attempt ended otherwise; what becomes of the job is core::decide's to say.
+    net::task<error_code> end_attempt(core::fence by, core::outcome what, std::string reason);
+    // A waiting job that can never run, e.g. because its model cannot be had.
+    net::task<error_code> fail_waiting(core::job_key key, std::string reason);
+
+    // The model sets that waiting jobs need, most urgent first.
+    std::vector<core::set_id> wanted_models() const { return queue_.wanted(); }
+    std::vector<core::job_key> waiting_for(core::set_id s) const { return queue_.waiting_for(s); }
+    const core::model_sets& sets() const { return sets_; }
+    // Moves on whenever wanted_models() may have changed.
+    net::versions& demand() { return demand_; }
+
+    const counters& numbers() const { return counters_; }
+    std::size_t waiting() const { return queue_.size(); }
+    std::uint64_t waiting_bytes() const { return queue_.bytes(); }
+    std::optional<wall_time> oldest_waiting() const;
+    std::size_t running() const { return counters_.running; }
+
+private:
+    struct entry;
+    struct idle_runner;
+    struct due {
+        wall_time when{};
+        core::job_key key = 0;
+        bool operator>(const due& other) const { return when > other.when; }
+    };
+    using due_queue = std::priority_queue<due, std::vector<due>, std::greater<>>;
+
+    net::executor ex_;
+    net::time_source& time_;
+    store::journal& journal_;
+    store::spool& spool_;
+    limits limits_;
+    std::function<std::uint64_t()> random_;
+    core::scheduler queue_;
+    core::model_sets sets_;
+    std::unordered_map<core::job_key, std::unique_ptr<entry>> jobs_;
+    net::versions settled_; // some transition has been committed or given up
+    net::versions offers_;
+    net::versions demand_;
+    due_queue due_;
+    net::versions due_changed_;
+    std::vector<idle_runner*> idle_;
+    counters counters_;
+    bool intake_ = true;
+};
+
+} // namespace gateway::jobs
