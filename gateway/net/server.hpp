@@ -15,12 +15,12 @@ public:
     virtual ~service() = default;
 
     struct verdict {
-        std::uint64_t body_limit = 0;     // bytes this request may bring
-        std::optional<response> refusal;  // answered instead, without reading the body
+        std::uint64_t body_limit = 0;    // bytes this request may bring
+        std::optional<response> refusal; // answered instead, without reading the body
     };
     // After the header, before the body and before any 100-continue.
     virtual verdict admit(const request& head) = 0;
-    // Exceptions are answered with internal_error() and logged by the caller's `failed` hook.
+    // Exceptions are answered with internal_error(), which may log them.
     virtual task<response> handle(request& req) = 0;
     // The body of an answer to something that never became a request.
     virtual response refuse(protocol_error what, const request* head) = 0;
@@ -29,11 +29,19 @@ public:
 
 struct server_limits {
     std::size_t header_bytes = 16 * 1024;
-    std::size_t connections = 10'000; // further ones wait in the kernel's backlog
+    std::size_t connections = 10'000;                   // further ones wait in the kernel's backlog
     duration header_timeout = std::chrono::seconds(30); // from the first byte of a message
     duration idle_timeout = std::chrono::seconds(75);   // between messages
     duration body_timeout = std::chrono::seconds(60);   // without a byte of the body
     duration write_timeout = std::chrono::seconds(60);  // without progress in sending
+    // After an answer that leaves an upload unread, the rest is read and dropped, so that the
+    // client sees the answer and not a reset: all of it if its length is known and at most
+    // linger_known, else linger_bytes; never longer than linger_time, nor linger_gap without a
+    // byte.
+    std::uint64_t linger_bytes = 1024 * 1024;
+    std::uint64_t linger_known = 32 * 1024 * 1024;
+    duration linger_time = std::chrono::seconds(30);
+    duration linger_gap = std::chrono::seconds(5);
 };
 
 class server {
@@ -45,6 +53,9 @@ public:
         std::uint64_t active = 0; // requests being handled now
         std::uint64_t protocol_errors = 0;
     };
+    // Told of every request once its answer has been sent (or could not be): the status and the
+    // time since the request had arrived.
+    using observer = std::function<void(const request&, int status, duration elapsed)>;
 
     server(executor ex, time_source& time, deadline_wheel& wheel, service& answers,
            server_limits limits = {});
@@ -58,13 +69,14 @@ public:
     task<> serve(std::shared_ptr<stream> peer, std::string peer_name);
     // No new connections, idle ones closed, answers carry "Connection: close" from now on.
     void stop_accepting();
+    void observe(observer told);
     // Waits until every request has been answered, at most `grace`; then closes what is left.
     task<> drain(duration grace);
     const stats& counters() const;
 
 private:
     struct impl;
-    std::unique_ptr<impl> impl_;
+    std::shared_ptr<impl> impl_;
 };
 
 } // namespace gateway::net
