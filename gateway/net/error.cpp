@@ -18,6 +18,9 @@ std::string_view sentence(error e)
     return "unknown network error";
 }
 
+// Boost's base class has a protected destructor that is not virtual, on purpose; GCC warns of it.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wnon-virtual-dtor"
 class category final : public boost::system::error_category {
 public:
     const char* name() const noexcept override { return "net"; }
@@ -26,6 +29,7 @@ public:
         return std::string(sentence(static_cast<error>(value)));
     }
 };
+#pragma GCC diagnostic pop
 
 } // namespace
 
