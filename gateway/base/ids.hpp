@@ -3,8 +3,11 @@
 // Randomness, which is injected, and the ids made of it.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+
+#include <sys/types.h>
 
 namespace gateway {
 
@@ -18,9 +21,14 @@ public:
 // The kernel's generator, asked for 512 bytes at a time.
 class system_random final : public random_source {
 public:
+    using generator = ssize_t (*)(void* into, std::size_t size, unsigned flags);
+
+    system_random();                                              // getrandom(2)
+    explicit system_random(generator kernel) : kernel_(kernel) {} // for tests
     std::uint64_t next() override;
 
 private:
+    generator kernel_;
     std::array<std::uint64_t, 64> pool_{};
     std::size_t left_ = 0;
 };
