@@ -82,7 +82,8 @@ struct view {
 // One attempt handed to a runner. `asked` wakes it when the job is to be stopped.
 struct lease {
     core::fence fence;
-    core::job job; // as committed
+    std::string id; // the public one, for logs and metadata
+    core::job job;  // as committed
     core::model_set files;
     std::string input;
     std::vector<core::outcome> earlier; // outcomes of earlier attempts, oldest first
@@ -111,8 +112,15 @@ public:
     };
     static const std::vector<double>& histogram_bounds();
 
+    // What jobs needs from outside that is not a part: 60 random bits for each id, and how a job's
+    // public id is written (for logs).
+    struct naming {
+        std::function<std::uint64_t()> secret;
+        std::function<std::string(const core::job&)> id;
+    };
+
     jobs(net::executor ex, net::time_source& time, store::journal& journal, store::spool& spool,
-         limits allowed, std::function<std::uint64_t()> random);
+         limits allowed, naming names);
     ~jobs();
     jobs(const jobs&) = delete;
     jobs& operator=(const jobs&) = delete;
@@ -155,14 +163,14 @@ public:
 
     // Waits for the next job that `can_run` admits and commits its attempt. Nothing once intake has
     // stopped (or the caller is cancelled). One call per backend at a time.
-    net::task<std::optional<lease>> next_lease(std::uint32_t backend, std::string name,
+    net::task<std::optional<lease>> next_lease(std::string backend,
                                                core::scheduler::runnable can_run);
     // Something that can_run depends on has changed: a backend is ready, a file has arrived.
     void offers_changed();
     void report(core::fence by, progress p);
-    // The attempt made a result. False: it came too late, and the file is discarded.
-    net::task<result<bool>> complete(core::fence by, store::result_record record,
-                                     store::spool_file file);
+    // The attempt made a result. Anything but done: it came too late, and the file is discarded.
+    net::task<result<core::verdict>> complete(core::fence by, store::result_record record,
+                                              store::spool_file file);
     // The attempt ended otherwise; what becomes of the job is core::decide's to say.
     net::task<error_code> end_attempt(core::fence by, core::outcome what, std::string reason);
     // A waiting job that can never run, e.g. because its model cannot be had.
@@ -184,6 +192,7 @@ public:
 private:
     struct entry;
     struct idle_runner;
+    class hold;
     struct due {
         wall_time when{};
         core::job_key key = 0;
@@ -191,21 +200,42 @@ private:
     };
     using due_queue = std::priority_queue<due, std::vector<due>, std::greater<>>;
 
+    entry* look(core::job_key key) const;
+    net::task<hold> take(core::job_key key);
+    entry& keep(core::job job);
+    void changed_now(entry& e);
+    void forget(core::job_key key);
+    void schedule(const entry& e);
+    wall_time due_of(const entry& e) const;
+    core::scheduler::ticket ticket_of(const core::job& job) const;
+    std::uint32_t backend_index(const std::string& name);
+    std::shared_ptr<idle_runner> claim_idle(core::set_id models);
+    net::task<std::optional<lease>> begin(core::scheduler::ticket t, std::string backend);
+    lease lease_of(entry& e, std::string input);
+    net::task<error_code> commit_surely(store::write w);
+    void ended(entry& e, core::outcome last);
+    void restore(store::job_record& record);
+    net::task<> reopen_results(std::vector<store::job_record>& records);
+    net::task<> close_crashed(std::vector<core::fence> open);
+    net::task<std::size_t> erase(std::vector<core::job_key> keys, bool waiting_only);
+    net::task<> expire(wall_time now);
+
     net::executor ex_;
     net::time_source& time_;
     store::journal& journal_;
     store::spool& spool_;
     limits limits_;
-    std::function<std::uint64_t()> random_;
+    naming naming_;
     core::scheduler queue_;
     core::model_sets sets_;
     std::unordered_map<core::job_key, std::unique_ptr<entry>> jobs_;
-    net::versions settled_; // some transition has been committed or given up
+    std::vector<std::string> backends_; // names by the index that core::job holds
+    net::versions settled_;             // some transition has been committed or given up
     net::versions offers_;
     net::versions demand_;
     due_queue due_;
     net::versions due_changed_;
-    std::vector<idle_runner*> idle_;
+    std::vector<std::shared_ptr<idle_runner>> idle_;
     counters counters_;
     bool intake_ = true;
 };

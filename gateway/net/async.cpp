@@ -25,6 +25,11 @@ namespace {
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr auto forever = steady_time::max();
 
+bool is_cancelled(const asio::cancellation_state& state)
+{
+    return state.cancelled() != asio::cancellation_type::none;
+}
+
 void rethrow(std::exception_ptr failure)
 {
     if (failure)
@@ -38,6 +43,18 @@ task<executor> current_executor()
     co_return ex;
 }
 
+task<bool> cancelled()
+{
+    const auto state = co_await asio::this_coro::cancellation_state;
+    co_return is_cancelled(state);
+}
+
+task<> shield()
+{
+    const auto reset = asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await reset;
+}
+
 // --- time ---
 
 wall_time real_time::wall() const
@@ -47,6 +64,9 @@ wall_time real_time::wall() const
 
 task<error_code> real_time::sleep_until(steady_time when)
 {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (is_cancelled(state))
+        co_return asio::error::operation_aborted;
     const auto ex = co_await asio::this_coro::executor;
     asio::steady_timer timer(ex, when);
     auto [ec] = co_await timer.async_wait(as_result);
@@ -55,6 +75,9 @@ task<error_code> real_time::sleep_until(steady_time when)
 
 task<error_code> manual_time::sleep_until(steady_time when)
 {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (is_cancelled(state))
+        co_return asio::error::operation_aborted;
     if (when <= now_)
         co_return error_code{};
     const auto ex = co_await asio::this_coro::executor;
@@ -96,10 +119,10 @@ void gate::open()
 task<error_code> gate::wait()
 {
     while (!open_) {
-        co_await waiters_.async_wait(as_result);
         const auto state = co_await asio::this_coro::cancellation_state;
-        if (state.cancelled() != asio::cancellation_type::none)
+        if (is_cancelled(state))
             co_return asio::error::operation_aborted;
+        co_await waiters_.async_wait(as_result);
     }
     co_return error_code{};
 }
@@ -115,25 +138,55 @@ void versions::bump()
 task<error_code> versions::past(std::uint64_t seen)
 {
     while (current_ <= seen) {
-        co_await waiters_.async_wait(as_result);
         const auto state = co_await asio::this_coro::cancellation_state;
-        if (state.cancelled() != asio::cancellation_type::none)
+        if (is_cancelled(state))
             co_return asio::error::operation_aborted;
+        co_await waiters_.async_wait(as_result);
     }
     co_return error_code{};
 }
 
 namespace {
-// Sleeps beside a waiter and wakes it; the flag outlives whoever finishes first.
-task<> wake_at(time_source& time, steady_time until, std::shared_ptr<bool> late,
-               asio::steady_timer& waiters)
-{
-    const auto ec = co_await time.sleep_until(until);
-    if (!ec) {
-        *late = true;
-        waiters.cancel();
+
+// Wakes a waiter when its time is over. Whoever waits may leave first; the alarm then wakes nobody.
+class alarm {
+public:
+    alarm(executor ex, time_source& time, steady_time until, asio::steady_timer& waiters)
+        : shared_(std::make_shared<shared>())
+    {
+        shared_->waiters = &waiters;
+        if (until == steady_time::max())
+            return;
+        auto done = [keep = shared_](std::exception_ptr failure) { rethrow(failure); };
+        asio::co_spawn(ex, ring(time, until, shared_),
+                       asio::bind_cancellation_slot(shared_->stop.slot(), std::move(done)));
     }
-}
+    alarm(const alarm&) = delete;
+    alarm& operator=(const alarm&) = delete;
+    ~alarm()
+    {
+        shared_->waiters = nullptr;
+        shared_->stop.emit(asio::cancellation_type::terminal);
+    }
+    bool late() const { return shared_->late; }
+
+private:
+    struct shared {
+        asio::cancellation_signal stop;
+        asio::steady_timer* waiters = nullptr;
+        bool late = false;
+    };
+    static task<> ring(time_source& time, steady_time until, std::shared_ptr<shared> to)
+    {
+        const auto ec = co_await time.sleep_until(until);
+        to->late = !ec;
+        if (to->late && to->waiters != nullptr)
+            to->waiters->cancel();
+    }
+
+    std::shared_ptr<shared> shared_;
+};
+
 } // namespace
 
 task<bool> versions::past(std::uint64_t seen, time_source& time, steady_time until)
@@ -143,39 +196,45 @@ task<bool> versions::past(std::uint64_t seen, time_source& time, steady_time unt
     if (time.now() >= until)
         co_return false;
     const auto ex = co_await asio::this_coro::executor;
-    const auto late = std::make_shared<bool>(false);
-    task_group alarm(ex);
-    alarm.spawn(wake_at(time, until, late, waiters_));
-    bool cancelled = false;
-    while (current_ <= seen && !*late && !cancelled) {
-        co_await waiters_.async_wait(as_result);
+    const alarm limit(ex, time, until, waiters_);
+    while (current_ <= seen && !limit.late()) {
         const auto state = co_await asio::this_coro::cancellation_state;
-        cancelled = state.cancelled() != asio::cancellation_type::none;
+        if (is_cancelled(state))
+            co_return false;
+        co_await waiters_.async_wait(as_result);
     }
-    alarm.cancel();
-    co_await alarm.join();
     co_return current_ > seen;
 }
 
 // --- task_group ---
 
-task_group::task_group(executor ex) : ex_(ex), idle_(ex) { idle_.open(); }
+namespace {
+// Cancellation never throws in a child, so that it can wait for its own children on the way out.
+task<> unthrown(task<> work)
+{
+    const auto quiet = asio::this_coro::throw_if_cancelled(false);
+    co_await quiet;
+    co_await std::move(work);
+}
+} // namespace
+
+task_group::task_group(executor ex) : ex_(ex), emptied_(ex, forever) {}
 
 task_group::~task_group() { assert(children_.empty() && "join() the group before it dies"); }
 
 void task_group::spawn(task<> work)
 {
-    idle_.close();
     const auto self = children_.emplace(children_.end());
     auto on_done = [this, self](std::exception_ptr failure) {
         children_.erase(self);
         if (failure && !failure_)
             failure_ = failure;
         if (children_.empty())
-            idle_.open();
+            emptied_.cancel();
     };
     auto slot = self->signal.slot();
-    asio::co_spawn(ex_, std::move(work), asio::bind_cancellation_slot(slot, std::move(on_done)));
+    asio::co_spawn(ex_, unthrown(std::move(work)),
+                   asio::bind_cancellation_slot(slot, std::move(on_done)));
 }
 
 void task_group::cancel()
@@ -189,13 +248,17 @@ void task_group::cancel()
 
 task<> task_group::join()
 {
-    auto ec = co_await idle_.wait();
-    if (ec) {
-        // The parent is being cancelled: pass it on, then wait all the same.
-        const auto shielded = asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-        co_await shielded;
-        cancel();
-        ec = co_await idle_.wait();
+    const auto quiet = asio::this_coro::throw_if_cancelled(false);
+    co_await quiet;
+    bool passed_on = false;
+    while (!children_.empty()) {
+        const auto state = co_await asio::this_coro::cancellation_state;
+        if (is_cancelled(state) && !passed_on) {
+            passed_on = true;
+            cancel();
+            continue;
+        }
+        co_await emptied_.async_wait(as_result);
     }
     if (failure_)
         std::rethrow_exception(std::exchange(failure_, nullptr));
@@ -294,7 +357,8 @@ struct deadline_wheel::impl : std::enable_shared_from_this<impl> {
 
 deadline_wheel::deadline_wheel(executor ex, time_source& time, duration tick)
     : impl_(std::make_shared<impl>(std::move(ex), time, tick))
-{}
+{
+}
 
 deadline_wheel::~deadline_wheel()
 {
@@ -306,7 +370,8 @@ std::size_t deadline_wheel::armed() const { return impl_->armed; }
 
 deadline::deadline(deadline_wheel& wheel, std::function<void()> on_expiry)
     : wheel_(wheel.impl_), on_expiry_(std::move(on_expiry))
-{}
+{
+}
 
 deadline::~deadline() { clear(); }
 
@@ -395,14 +460,15 @@ task<> lane::run_job(std::function<void()> job)
     auto start = [this, &job, &failure](auto handler) {
         const auto ex = asio::get_associated_executor(handler);
         auto done = std::make_shared<decltype(handler)>(std::move(handler));
-        impl_->push([&job, &failure, done = std::move(done), guard = asio::make_work_guard(ex)]() mutable {
-            try {
-                job();
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            asio::post(guard.get_executor(), [done = std::move(done)] { std::move(*done)(); });
-        });
+        impl_->push(
+            [&job, &failure, done = std::move(done), guard = asio::make_work_guard(ex)]() mutable {
+                try {
+                    job();
+                } catch (...) {
+                    failure = std::current_exception();
+                }
+                asio::post(guard.get_executor(), [done = std::move(done)] { std::move (*done)(); });
+            });
     };
     auto token = asio::use_awaitable;
     co_await asio::async_initiate<decltype(token), void()>(std::move(start), token);

@@ -2,7 +2,9 @@
 
 // The gateway's whole concurrency vocabulary: task, time_source, gate, versions, inbox, task_group,
 // deadline, lane. Everything runs on one thread; only a lane touches another one.
-// Asio cancellation means shutdown and nothing else (design.md §3).
+// Asio cancellation means shutdown and nothing else (design.md §3). A coroutine spawned into a
+// task_group is never thrown at: after cancellation every wait here returns at once, with
+// operation_aborted (or nothing, or false), so a loop ends when it looks at what its waits say.
 
 #include "base/result.hpp"
 #include "base/time.hpp"
@@ -32,6 +34,11 @@ template <class T = void> using task = asio::awaitable<T>;
 
 // The executor of the coroutine that awaits it: `const auto ex = co_await current_executor();`
 task<executor> current_executor();
+
+// Whether the coroutine that awaits it is being shut down.
+task<bool> cancelled();
+// From here on the coroutine that awaits it cannot be cancelled: for an orderly end that must wait.
+task<> shield();
 
 // Where time comes from. Production reads the clocks; tests turn the hands themselves.
 class time_source {
@@ -145,7 +152,7 @@ public:
     void spawn(task<> work);
     void cancel();
     std::size_t size() const { return children_.size(); }
-    task<> join(); // waits for every child even when cancelled itself
+    task<> join(); // waits for every child; passes its own cancellation on to them
 
 private:
     struct child {
@@ -153,7 +160,7 @@ private:
     };
     executor ex_;
     std::list<child> children_;
-    gate idle_;
+    asio::steady_timer emptied_;
     std::exception_ptr failure_;
 };
 

@@ -46,6 +46,53 @@ task<> group_body(time_source& time, int& a, int& b, bool& joined)
     joined = true;
 }
 
+// Learns of its cancellation in a sleep, and must still wait for its own child.
+task<> late_joiner(time_source& time, int& child, bool& joined)
+{
+    const auto ex = co_await current_executor();
+    task_group group(ex);
+    group.spawn(note_after(time, 1h, child));
+    const auto ec = co_await time.sleep_for(1h);
+    if (ec)
+        group.cancel();
+    co_await group.join();
+    joined = true;
+}
+
+task<> outer_group(time_source& time, int& child, bool& inner_joined, bool& outer_joined)
+{
+    const auto ex = co_await current_executor();
+    task_group group(ex);
+    group.spawn(late_joiner(time, child, inner_joined));
+    const auto ec = co_await time.sleep_for(1s);
+    (void)ec;
+    group.cancel();
+    co_await group.join();
+    outer_joined = true;
+}
+
+task<> sleep_again_and_again(time_source& time, int& naps)
+{
+    for (;;) {
+        const auto ec = co_await time.sleep_for(1s);
+        if (ec)
+            co_return;
+        ++naps;
+    }
+}
+
+task<> stop_after(time_source& time, int& naps, versions& v, int& seen)
+{
+    const auto ex = co_await current_executor();
+    task_group group(ex);
+    group.spawn(sleep_again_and_again(time, naps));
+    group.spawn(see(v, 0, time, 1h, seen));
+    const auto ec = co_await time.sleep_for(3500ms);
+    (void)ec;
+    group.cancel();
+    co_await group.join();
+}
+
 task<> read_all(inbox<int>& box, std::vector<int>& out)
 {
     for (;;) {
@@ -134,6 +181,30 @@ BOOST_AUTO_TEST_CASE(a_cancelled_group_stops_the_slow_child_and_joins)
     advance(1s);
     BOOST_TEST(b == -1);
     BOOST_TEST(joined);
+    BOOST_TEST(time.sleepers() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(cancelling_a_group_drains_the_groups_inside_it)
+{
+    int child = 0;
+    bool inner_joined = false, outer_joined = false;
+    run(outer_group(time, child, inner_joined, outer_joined));
+    advance(1s);
+    BOOST_TEST(child == -1);
+    BOOST_TEST(inner_joined);
+    BOOST_TEST(outer_joined);
+    BOOST_TEST(time.sleepers() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_cancelled_loop_ends_at_its_next_wait)
+{
+    versions v(ex());
+    int naps = 0, seen = -1;
+    run(stop_after(time, naps, v, seen));
+    for (int i = 0; i < 8; ++i)
+        advance(500ms);
+    BOOST_TEST(naps == 3);
+    BOOST_TEST(seen == 0);
     BOOST_TEST(time.sleepers() == 0u);
 }
 

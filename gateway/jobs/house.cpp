@@ -1,0 +1,210 @@
+// Keeping house: reading the journal back at start, and letting go of what has expired.
+
+#include "base/log.hpp"
+#include "jobs/entry.hpp"
+
+#include <algorithm>
+
+namespace gateway::jobs {
+
+namespace {
+// How often wall time is looked at even when nothing is due: it may have jumped.
+constexpr auto look_again = std::chrono::seconds(30);
+constexpr auto lost_in_crash =
+    "the gateway died while the job ran, and that has happened too often for this job";
+} // namespace
+
+// --- start ---
+
+net::task<error_code> jobs::replay()
+{
+    auto records = co_await journal_.replay();
+    if (!records)
+        co_return records.error();
+
+    std::vector<std::string> files;
+    std::vector<core::fence> open;
+    for (auto& record : *records) {
+        restore(record);
+        if (record.result)
+            files.push_back(record.result->file);
+        if (record.job.state == core::job_state::in_progress)
+            open.push_back(record.job.current());
+    }
+    const auto swept = co_await spool_.sweep(std::move(files));
+    if (!swept)
+        log::warning("the spool could not be swept", {{"error", swept.error().message()}});
+    co_await reopen_results(*records);
+    co_await close_crashed(std::move(open));
+    log::info(
+        "journal replayed",
+        {{"jobs", jobs_.size()}, {"waiting", queue_.size()}, {"orphan_files", swept ? *swept : 0}});
+    co_return error_code{};
+}
+
+void jobs::restore(store::job_record& record)
+{
+    record.job.models = sets_.intern(record.files);
+    if (!record.attempts.empty())
+        record.job.backend = backend_index(record.attempts.back().backend);
+    auto& e = keep(record.job);
+    if (!record.webhook.empty())
+        e.extra().webhook = record.webhook;
+    if (!record.error.empty())
+        e.extra().error = record.error;
+    for (const auto& attempt : record.attempts) {
+        if (attempt.ended)
+            e.extra().outcomes.push_back(*attempt.ended);
+    }
+    if (record.job.state == core::job_state::in_queue)
+        queue_.requeue(ticket_of(record.job));
+    if (record.job.state == core::job_state::in_progress)
+        ++counters_.running;
+}
+
+net::task<> jobs::reopen_results(std::vector<store::job_record>& records)
+{
+    for (auto& record : records) {
+        if (!record.result)
+            continue;
+        const auto key = record.job.key;
+        auto file = co_await spool_.open(record.result->file, record.result->size);
+        entry* e = look(key);
+        if (e == nullptr)
+            continue;
+        if (!file) {
+            log::error("a result is missing from the spool", {{"job_id", naming_.id(e->job)},
+                                                              {"file", record.result->file},
+                                                              {"error", file.error().message()}});
+            e->extra().error = "the result was stored in " + record.result->file +
+                               ", which cannot be read any more (" + file.error().message() + ")";
+            continue;
+        }
+        e->extra().result =
+            stored_result{std::move(*file), record.result->splice, std::move(record.result->extra),
+                          std::move(record.result->index)};
+    }
+}
+
+net::task<> jobs::close_crashed(std::vector<core::fence> open)
+{
+    for (const auto fence : open) {
+        const auto ec = co_await end_attempt(fence, core::outcome::crashed, lost_in_crash);
+        if (ec)
+            log::error("a crashed attempt could not be closed", {{"error", ec.message()}});
+    }
+}
+
+// --- expiry ---
+
+wall_time jobs::due_of(const entry& e) const
+{
+    if (!core::is_final(e.job.state))
+        return e.job.expires();
+    auto when = e.job.ended + (e.job.sync ? limits_.keep_sync : limits_.keep_async);
+    if (e.more && e.more->keep_until)
+        when = std::min(when, *e.more->keep_until);
+    return when;
+}
+
+void jobs::schedule(const entry& e)
+{
+    const due d{due_of(e), e.job.key};
+    const bool sooner = due_.empty() || d.when < due_.top().when;
+    due_.push(d);
+    if (sooner)
+        due_changed_.bump();
+}
+
+net::task<> jobs::keep_house()
+{
+    for (;;) {
+        const auto seen = due_changed_.current();
+        co_await expire(time_.wall());
+        auto wake = time_.now() + look_again;
+        if (!due_.empty())
+            wake = std::min(wake, time_.now() + std::max<duration>(due_.top().when - time_.wall(),
+                                                                   std::chrono::seconds(1)));
+        const bool moved = co_await due_changed_.past(seen, time_, wake);
+        (void)moved;
+        const bool stopped = co_await net::cancelled();
+        if (stopped)
+            co_return;
+    }
+}
+
+net::task<> jobs::expire(wall_time now)
+{
+    for (;;) {
+        std::vector<core::job_key> gone;
+        while (!due_.empty() && due_.top().when <= now && gone.size() < limits_.slice) {
+            const auto key = due_.top().key;
+            due_.pop();
+            entry* e = look(key);
+            if (e == nullptr || e->hidden || due_of(*e) > now)
+                continue; // ended, extended or gone since this entry was made
+            if (e->job.state != core::job_state::in_progress) {
+                gone.push_back(key);
+                continue;
+            }
+            // Deleted whatever its state (runpod.md §1.3): clients see a 404 from now on, and the
+            // row goes when the attempt has been stopped.
+            e->hidden = true;
+            e->job.cancel_asked = true;
+            if (e->extra().stop)
+                e->extra().stop->open();
+            changed_now(*e);
+            ++counters_.expired;
+        }
+        if (gone.empty())
+            co_return;
+        const auto erased = co_await erase(std::move(gone), false);
+        counters_.expired += erased;
+        if (erased == 0)
+            co_return; // the journal refuses; the next round tries again
+    }
+}
+
+// Deletes jobs in slices: the rows first, then the memory of them.
+net::task<std::size_t> jobs::erase(std::vector<core::job_key> keys, bool waiting_only)
+{
+    std::size_t erased = 0;
+    for (std::size_t from = 0; from < keys.size(); from += limits_.slice) {
+        const auto to = std::min(keys.size(), from + limits_.slice);
+        std::vector<hold> held;
+        store::write w;
+        for (auto i = from; i < to; ++i) {
+            auto e = co_await take(keys[i]);
+            if (!e || e->job.state == core::job_state::in_progress ||
+                (waiting_only && e->job.state != core::job_state::in_queue))
+                continue;
+            w.emplace_back(store::erase_job{keys[i]});
+            queue_.remove(keys[i]);
+            held.push_back(std::move(e));
+        }
+        if (held.empty())
+            continue;
+        const auto ec = co_await journal_.commit(std::move(w));
+        for (auto& e : held) {
+            const auto key = e->job.key;
+            if (ec) {
+                if (e->job.state == core::job_state::in_queue)
+                    queue_.requeue(ticket_of(e->job));
+                schedule(*e);
+                continue;
+            }
+            e.gone();
+            forget(key);
+            ++erased;
+        }
+        if (ec) {
+            log::error("expired jobs could not be deleted", {{"error", ec.message()}});
+            offers_.bump();
+            co_return erased;
+        }
+        demand_.bump();
+    }
+    co_return erased;
+}
+
+} // namespace gateway::jobs

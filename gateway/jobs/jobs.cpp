@@ -1,0 +1,392 @@
+#include "jobs/jobs.hpp"
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "jobs/entry.hpp"
+
+#include <algorithm>
+
+namespace gateway::jobs {
+
+namespace {
+
+refusal refused(core::scheduler::refusal why, const core::scheduler& queue,
+                const core::scheduler::limits& allowed)
+{
+    refusal r{refusal::why::queue_full, {}, std::chrono::seconds(5)};
+    if (why == core::scheduler::refusal::too_many_jobs)
+        r.text = "the queue is full: " + std::to_string(queue.size()) +
+                 " jobs wait, the limit (jobs.max_queued) is " + std::to_string(allowed.jobs);
+    else
+        r.text = "the queue is full: inputs of waiting jobs take " + format_bytes(queue.bytes()) +
+                 ", the limit (jobs.max_queued_bytes) is " + format_bytes(allowed.bytes);
+    return r;
+}
+
+refusal not_kept(const error_code& ec)
+{
+    return {refusal::why::storage,
+            "the job could not be written to the journal (" + ec.message() +
+                "); nothing of it was kept",
+            std::chrono::seconds(10)};
+}
+
+} // namespace
+
+const std::vector<double>& jobs::histogram_bounds()
+{
+    static const std::vector<double> bounds{0.05, 0.1, 0.25, 0.5, 1,   2.5,  5,    10,
+                                            30,   60,  120,  300, 600, 1800, 3600, 14400};
+    return bounds;
+}
+
+jobs::jobs(net::executor ex, net::time_source& time, store::journal& journal, store::spool& spool,
+           limits allowed, naming names)
+    : ex_(ex),
+      time_(time),
+      journal_(journal),
+      spool_(spool),
+      limits_(allowed),
+      naming_(std::move(names)),
+      queue_(allowed.queue),
+      settled_(ex),
+      offers_(ex),
+      demand_(ex),
+      due_changed_(ex)
+{
+    counters_.attempts_by_outcome.resize(static_cast<std::size_t>(core::outcome::preparation) + 1);
+    counters_.wait_seconds.resize(histogram_bounds().size() + 1);
+    counters_.run_seconds.resize(histogram_bounds().size() + 1);
+}
+
+jobs::~jobs() = default;
+
+// --- the index ---
+
+jobs::entry* jobs::look(core::job_key key) const
+{
+    const auto it = jobs_.find(key);
+    return it == jobs_.end() ? nullptr : it->second.get();
+}
+
+net::task<jobs::hold> jobs::take(core::job_key key)
+{
+    for (;;) {
+        entry* e = look(key);
+        if (e == nullptr || !e->busy)
+            co_return hold(*this, e);
+        const auto ec = co_await settled_.past(settled_.current());
+        if (ec)
+            co_return hold(*this, nullptr);
+    }
+}
+
+jobs::entry& jobs::keep(core::job job)
+{
+    auto fresh = std::make_unique<entry>();
+    fresh->job = job;
+    auto& e = *fresh;
+    jobs_.emplace(job.key, std::move(fresh));
+    counters_.kept = jobs_.size();
+    schedule(e);
+    return e;
+}
+
+void jobs::changed_now(entry& e)
+{
+    ++e.version;
+    if (e.more && e.more->watchers)
+        e.more->watchers->bump();
+}
+
+void jobs::forget(core::job_key key)
+{
+    const auto it = jobs_.find(key);
+    if (it == jobs_.end())
+        return;
+    auto& e = *it->second;
+    if (e.more && e.more->result)
+        spool_.discard(e.more->result->file);
+    const auto watchers = e.more ? e.more->watchers : nullptr;
+    jobs_.erase(it);
+    counters_.kept = jobs_.size();
+    if (watchers)
+        watchers->bump();
+}
+
+core::scheduler::ticket jobs::ticket_of(const core::job& job) const
+{
+    return {job.key, job.models, job.input_bytes, job.policy.low_priority, steady_time{}};
+}
+
+std::uint32_t jobs::backend_index(const std::string& name)
+{
+    const auto it = std::find(backends_.begin(), backends_.end(), name);
+    if (it != backends_.end())
+        return static_cast<std::uint32_t>(it - backends_.begin());
+    backends_.push_back(name);
+    return static_cast<std::uint32_t>(backends_.size() - 1);
+}
+
+std::optional<wall_time> jobs::oldest_waiting() const
+{
+    const auto key = queue_.oldest();
+    const entry* e = key ? look(*key) : nullptr;
+    if (e == nullptr)
+        return std::nullopt;
+    return e->job.queued;
+}
+
+// --- submit ---
+
+net::task<boost::system::result<core::job, refusal>> jobs::submit(submission s)
+{
+    if (!intake_) {
+        ++counters_.refused;
+        co_return refusal{refusal::why::draining, "the gateway is stopping and takes no more jobs",
+                          std::chrono::seconds(5)};
+    }
+    const auto place = queue_.reserve(s.input.size());
+    if (place != core::scheduler::refusal::none) {
+        ++counters_.refused;
+        co_return refused(place, queue_, limits_.queue);
+    }
+
+    core::job job;
+    job.key = journal_.next_key();
+    job.secret = naming_.secret() & ((std::uint64_t{1} << 60) - 1);
+    job.submitted = job.queued = time_.wall();
+    job.input_bytes = s.input.size();
+    job.policy = s.policy;
+    job.models = sets_.intern(s.files);
+    job.sync = s.sync;
+
+    // An idle backend gets the job in the same commit: one wait for the disk instead of two.
+    const auto runner = claim_idle(job.models);
+    store::write w;
+    w.emplace_back(store::insert_job{job, s.files, s.input, s.webhook});
+    auto begun = job;
+    if (runner) {
+        begun.begin(backend_index(runner->backend), job.submitted);
+        w.emplace_back(
+            store::begin_attempt{begun.current(), runner->backend, begun.started, begun.retries});
+    }
+    const auto ec = co_await journal_.commit(std::move(w));
+    if (ec) {
+        queue_.release(job.input_bytes);
+        ++counters_.refused;
+        if (runner) {
+            runner->claimed = false;
+            offers_.bump();
+        }
+        log::error("job not kept", {{"error", ec.message()}});
+        co_return not_kept(ec);
+    }
+
+    auto& e = keep(begun);
+    ++counters_.submitted;
+    if (!s.webhook.empty())
+        e.extra().webhook = std::move(s.webhook);
+    if (runner) {
+        queue_.release(job.input_bytes);
+        ++counters_.running;
+        runner->got = lease_of(e, std::move(s.input));
+        offers_.bump();
+        if (runner->abandoned) {
+            const auto late = co_await end_attempt(begun.current(), core::outcome::shutdown,
+                                                   "the gateway stopped before the job began");
+            (void)late;
+        }
+    } else {
+        queue_.admit(ticket_of(job));
+        offers_.bump();
+        demand_.bump();
+    }
+    co_return job;
+}
+
+// Only when nothing waits at all, so that nobody is overtaken.
+std::shared_ptr<jobs::idle_runner> jobs::claim_idle(core::set_id models)
+{
+    if (queue_.size() > 0)
+        return nullptr;
+    for (const auto& runner : idle_) {
+        if (!runner->claimed && !runner->abandoned && (*runner->can_run)(models)) {
+            runner->claimed = true;
+            return runner;
+        }
+    }
+    return nullptr;
+}
+
+// --- what a client may see ---
+
+std::optional<view> jobs::find(core::job_key key, std::uint64_t secret) const
+{
+    const entry* e = look(key);
+    if (e == nullptr || e->hidden || e->job.secret != secret)
+        return std::nullopt;
+    view v;
+    v.job = &e->job;
+    v.version = e->version;
+    if (e->job.backend != core::no_backend)
+        v.worker = backends_.at(e->job.backend);
+    if (e->more) {
+        if (!e->more->error.empty())
+            v.error = &e->more->error;
+        if (e->more->last_progress)
+            v.last_progress = &*e->more->last_progress;
+        if (e->more->result)
+            v.result = &*e->more->result;
+    }
+    return v;
+}
+
+net::task<bool> jobs::changed(core::job_key key, std::uint64_t seen, steady_time until)
+{
+    for (;;) {
+        entry* e = look(key);
+        if (e == nullptr || e->hidden || e->version > seen)
+            co_return true;
+        auto& watchers = e->extra().watchers;
+        if (!watchers)
+            watchers = std::make_shared<net::versions>(ex_);
+        const auto mine = watchers;
+        const bool moved = co_await mine->past(mine->current(), time_, until);
+        if (!moved)
+            co_return false;
+    }
+}
+
+void jobs::keep_for(core::job_key key, std::chrono::milliseconds from_now)
+{
+    entry* e = look(key);
+    if (e == nullptr || !core::is_final(e->job.state))
+        return;
+    const auto asked = time_.wall() + from_now;
+    if (asked >= due_of(*e))
+        return;
+    e->extra().keep_until = asked;
+    schedule(*e);
+}
+
+jobs::drained jobs::drain(core::job_key key) const
+{
+    drained out;
+    const entry* e = look(key);
+    if (e == nullptr || !e->more)
+        return out;
+    out.items.assign(e->more->events.begin(), e->more->events.end());
+    out.cursor = e->more->first_event + out.items.size();
+    return out;
+}
+
+void jobs::acknowledge(core::job_key key, std::uint64_t cursor)
+{
+    entry* e = look(key);
+    if (e == nullptr || !e->more)
+        return;
+    auto& more = *e->more;
+    while (!more.events.empty() && more.first_event < cursor) {
+        more.events.pop_front();
+        ++more.first_event;
+    }
+}
+
+// --- cancel, retry, purge ---
+
+net::task<error_code> jobs::cancel(core::job_key key, steady_time until)
+{
+    {
+        auto e = co_await take(key);
+        if (!e || e->hidden || core::is_final(e->job.state))
+            co_return error_code{};
+        if (e->job.state == core::job_state::in_queue) {
+            auto next = e->job;
+            next.end_queued(core::job_state::cancelled, time_.wall());
+            queue_.remove(key);
+            store::write w;
+            w.emplace_back(store::finish_job{
+                {key, 0}, next.state, core::outcome::cancelled, next.ended, {}, std::nullopt});
+            const auto ec = co_await journal_.commit(std::move(w));
+            if (ec) {
+                queue_.requeue(ticket_of(e->job));
+                offers_.bump();
+                co_return ec;
+            }
+            e->job = next;
+            ended(*e, core::outcome::cancelled);
+            log::info("job cancelled while it waited", {{"job_id", naming_.id(next)}});
+            co_return error_code{};
+        }
+        e->job.cancel_asked = true;
+        if (e->extra().stop)
+            e->extra().stop->open();
+    }
+    // The runner interrupts, confirms, and ends the attempt.
+    for (;;) {
+        entry* e = look(key);
+        if (e == nullptr || core::is_final(e->job.state))
+            co_return error_code{};
+        const auto seen = e->version;
+        const bool moved = co_await changed(key, seen, until);
+        if (!moved)
+            co_return error_code{};
+    }
+}
+
+net::task<boost::system::result<core::verdict>> jobs::retry(core::job_key key)
+{
+    auto e = co_await take(key);
+    if (!e || e->hidden)
+        co_return core::verdict::wrong_state;
+    auto next = e->job;
+    const auto verdict = next.retry(time_.wall());
+    if (verdict != core::verdict::done)
+        co_return verdict;
+    store::write w;
+    w.emplace_back(store::restart_job{key, next.queued});
+    const auto ec = co_await journal_.commit(std::move(w));
+    if (ec)
+        co_return ec;
+    e->job = next;
+    if (e->more) {
+        e->more->error.clear();
+        e->more->outcomes.clear();
+        e->more->last_progress.reset();
+        e->more->keep_until.reset();
+        if (e->more->result)
+            spool_.discard(e->more->result->file);
+        e->more->result.reset();
+    }
+    ++counters_.retried;
+    schedule(*e);
+    changed_now(*e);
+    queue_.requeue(ticket_of(next));
+    offers_.bump();
+    demand_.bump();
+    log::info("job waits again", {{"job_id", naming_.id(next)}});
+    co_return core::verdict::done;
+}
+
+net::task<std::size_t> jobs::purge()
+{
+    std::vector<core::job_key> keys;
+    for (const auto set : queue_.wanted()) {
+        const auto some = queue_.waiting_for(set);
+        keys.insert(keys.end(), some.begin(), some.end());
+    }
+    const auto removed = co_await erase(std::move(keys), true);
+    counters_.purged += removed;
+    if (removed > 0)
+        log::info("queue purged", {{"jobs", removed}});
+    co_return removed;
+}
+
+void jobs::stop_intake()
+{
+    intake_ = false;
+    offers_.bump();
+}
+
+} // namespace gateway::jobs
