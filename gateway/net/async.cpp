@@ -127,6 +127,27 @@ task<error_code> gate::wait()
     co_return error_code{};
 }
 
+void arrival::come()
+{
+    come_ = true;
+    for (const auto& wake : std::exchange(waiters_, {}))
+        wake();
+}
+
+task<> arrival::wait()
+{
+    if (come_)
+        co_return;
+    auto start = [this](auto handler) {
+        const auto ex = asio::get_associated_executor(handler);
+        auto done = std::make_shared<decltype(handler)>(std::move(handler));
+        waiters_.push_back(
+            [ex, done = std::move(done)] { asio::post(ex, [done] { std::move(*done)(); }); });
+    };
+    auto token = asio::use_awaitable;
+    co_await asio::async_initiate<decltype(token), void()>(std::move(start), token);
+}
+
 versions::versions(executor ex) : waiters_(std::move(ex), forever) {}
 
 void versions::bump()
@@ -440,6 +461,14 @@ lane::~lane()
     impl_->wake.notify_all();
     for (auto& thread : impl_->threads)
         thread.join();
+}
+
+void lane::post(std::function<void()> work)
+{
+    if (impl_->threads.empty())
+        work();
+    else
+        impl_->push(std::move(work));
 }
 
 std::size_t lane::waiting() const

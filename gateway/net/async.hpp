@@ -1,7 +1,7 @@
 #pragma once
 
-// The gateway's whole concurrency vocabulary: task, time_source, gate, versions, inbox, task_group,
-// deadline, lane. Everything runs on one thread; only a lane touches another one.
+// The gateway's whole concurrency vocabulary: task, time_source, gate, arrival, versions, inbox,
+// task_group, deadline, lane. Everything runs on one thread; only a lane touches another one.
 // Asio cancellation means shutdown and nothing else (design.md §3). A coroutine spawned into a
 // task_group is never thrown at: after cancellation every wait here returns at once, with
 // operation_aborted (or nothing, or false), so a loop ends when it looks at what its waits say.
@@ -25,6 +25,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace gateway::net {
 
@@ -89,6 +90,19 @@ public:
 private:
     asio::steady_timer waiters_;
     bool open_ = false;
+};
+
+// One event that is sure to come, such as the end of a commit. Waiting for it ignores cancellation,
+// as a lane does: what has begun is told to whoever began it, who notices at its next await.
+class arrival {
+public:
+    bool has_come() const { return come_; }
+    void come(); // lets everyone through, for good
+    task<> wait();
+
+private:
+    std::vector<std::function<void()>> waiters_;
+    bool come_ = false;
 };
 
 // A counter that only grows. past(v) waits until the count is above v: nobody can miss a change.
@@ -227,6 +241,8 @@ public:
             co_return std::move(*out);
         }
     }
+    // Nobody waits for `work`, which must not throw (closing a file, tidying up).
+    void post(std::function<void()> work);
     std::size_t waiting() const;
 
 private:

@@ -33,10 +33,12 @@ struct attempt_record {
     std::optional<core::outcome> ended; // nothing: it was running
 };
 
-// One job as replay() returns it: everything but the input.
+// One job as replay() returns it: everything but the input. job.models and job.backend mean nothing
+// outside a process, so they are left empty: intern `files`, look up the backend's name.
 struct job_record {
-    core::job job; // job.models is set by replay() from `files`
-    core::model_set files;
+    core::job job;
+    std::shared_ptr<const core::model_set>
+        files; // never null; shared by all jobs that want the same
     std::string webhook;
     std::string error;                    // of failed jobs
     std::optional<result_record> result;  // of completed ones
@@ -51,20 +53,21 @@ struct insert_job {
     std::string input; // JSON text
     std::string webhook;
 };
-// The attempt and the job's new state, before the first byte of the POST.
+// The attempt and the job's new state, before the first byte of the POST. The job must be waiting
+// and fence.attempt must be its last attempt plus one.
 struct begin_attempt {
     core::fence fence;
     std::string backend;
     wall_time started{};
     std::uint16_t retries = 0;
 };
-// The attempt has ended and the job waits again.
+// The attempt has ended and the job waits again. It must be running that attempt.
 struct requeue_job {
     core::fence fence;
     core::outcome ended = core::outcome::done;
 };
-// The job has ended. With a fence of attempt 0 it ended while waiting. The row must still be in the
-// state that allows it, else the whole write fails with journal_errc::conflict.
+// The job has ended. With a fence of attempt 0 it ended while waiting, whatever attempts it had
+// before; else it must be running that attempt.
 struct finish_job {
     core::fence fence;
     core::job_state state = core::job_state::failed;
@@ -73,15 +76,19 @@ struct finish_job {
     std::string error;
     std::optional<result_record> result;
 };
-// A client's /retry: waits again, attempts and result forgotten; the fence goes on counting.
+// A client's /retry of a failed or timed-out job: waits again, attempts, error and result
+// forgotten; the fence and `retries` go on counting.
 struct restart_job {
     core::job_key job = 0;
     wall_time queued{};
 };
+// Forgets the job, whatever its state; nothing happens when it is gone already.
 struct erase_job {
     core::job_key job = 0;
 };
 
+// An operation whose job is not in the state that it asks for makes its whole write fail with
+// journal_errc::conflict, and nothing of that write happens.
 using operation =
     std::variant<insert_job, begin_attempt, requeue_job, finish_job, restart_job, erase_job>;
 using write = std::vector<operation>;
@@ -93,6 +100,7 @@ enum class journal_errc {
     full,         // no space; it did not happen
     corrupt,      // the database is damaged
     closed,       // the journal has been closed
+    missing,      // no such job
 };
 const boost::system::error_category& journal_category();
 error_code make_error_code(journal_errc e);
@@ -102,11 +110,16 @@ public:
     virtual ~journal() = default;
     // Keys are handed out here so that they need no round trip; they grow and are never reused.
     virtual core::job_key next_key() = 0;
-    // Durable and visible when it returns without error.
+    // Durable and visible when it returns without error. Cancellation does not end the wait: the
+    // answer is always what became of the write.
     virtual net::task<error_code> commit(write w) = 0;
     virtual net::task<result<std::string>> read_input(core::job_key job) = 0;
-    // Everything kept, in key order; asked for once, before the first commit.
-    virtual net::task<result<std::vector<job_record>>> replay() = 0;
+    // Everything kept, in key order, at most `limit` jobs with keys above `after`; an empty page is
+    // the end. Asked for before the first commit.
+    virtual net::task<result<std::vector<job_record>>> replay(core::job_key after,
+                                                              std::size_t limit) = 0;
+    // Waits for what has been begun, then tidies up; commits asked for later fail with `closed`.
+    virtual net::task<> close() = 0;
 
     struct stats {
         std::uint64_t commits = 0; // transactions
@@ -114,15 +127,24 @@ public:
         std::uint64_t failures = 0;
         duration commit_time{}; // sum
         duration longest_commit{};
-        std::uint64_t bytes = 0; // of the database and its log
+        std::uint64_t bytes = 0;  // of the database and its log
+        std::string last_failure; // for people; empty when there was none
     };
     virtual const stats& counters() const = 0;
 };
 
-// SQLite with WAL and synchronous=FULL, one connection on a lane of its own. Everything that
-// arrives while a commit is on its way goes into the next one. Throws std::runtime_error, saying
-// what to do, when the file cannot be opened, is damaged, or is from a newer version.
-std::unique_ptr<journal> open_sqlite(const std::string& file, net::lane& lane);
+struct sqlite_options {
+    std::string vfs; // empty: SQLite's own; tests give one that fails
+    std::uint64_t ballast = std::uint64_t{8} << 20; // bytes kept free for ends of jobs; 0: none
+    std::size_t checkpoint_pages = 1000; // of log, before they are carried into the database
+};
+
+// SQLite with WAL and synchronous=FULL, one connection on a lane of its own, which must have one
+// thread (or none, in tests). Everything that arrives while a commit is on its way goes into the
+// next one. Throws std::runtime_error, saying what to do, when the file cannot be opened, is
+// damaged, or is from a newer version.
+std::unique_ptr<journal> open_sqlite(const std::string& file, net::lane& lane,
+                                     const sqlite_options& options = {});
 
 } // namespace gateway::store
 

@@ -103,6 +103,24 @@ task<> read_all(inbox<int>& box, std::vector<int>& out)
     }
 }
 
+task<> await_arrival(arrival& event, int& seen)
+{
+    co_await event.wait();
+    ++seen;
+}
+
+task<> cancel_while_waiting(arrival& event, time_source& time, int& seen, bool& joined)
+{
+    const auto ex = co_await current_executor();
+    task_group group(ex);
+    group.spawn(await_arrival(event, seen));
+    group.spawn(await_arrival(event, seen));
+    co_await time.sleep_for(1s);
+    group.cancel();
+    co_await group.join();
+    joined = true;
+}
+
 task<> off_loop(lane& beside, std::thread::id& where, int& answer, bool& threw)
 {
     auto work = [&where] {
@@ -141,6 +159,22 @@ BOOST_AUTO_TEST_CASE(an_open_gate_lets_everyone_through)
     settle();
     run(pass(door, passed));
     BOOST_TEST(passed == 3);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_sure_to_come_is_waited_for_even_when_cancelled)
+{
+    arrival event;
+    int seen = 0;
+    bool joined = false;
+    run(cancel_while_waiting(event, time, seen, joined));
+    advance(1s);
+    BOOST_TEST(!joined);
+    event.come();
+    settle();
+    BOOST_TEST(joined);
+    BOOST_TEST(seen == 2);
+    run(await_arrival(event, seen));
+    BOOST_TEST(seen == 3);
 }
 
 BOOST_AUTO_TEST_CASE(a_version_that_moved_on_is_never_missed)
@@ -264,6 +298,17 @@ BOOST_AUTO_TEST_CASE(a_lane_works_on_another_thread_and_answers_on_the_loop)
     BOOST_TEST(answer == 42);
     BOOST_TEST(threw);
     BOOST_TEST((where != std::this_thread::get_id()));
+}
+
+BOOST_AUTO_TEST_CASE(a_lane_finishes_posted_work_before_it_dies)
+{
+    int done = 0;
+    {
+        lane beside("test", 1);
+        for (int i = 0; i < 100; ++i)
+            beside.post([&done] { ++done; });
+    }
+    BOOST_TEST(done == 100);
 }
 
 BOOST_AUTO_TEST_CASE(a_lane_without_threads_works_inline)
