@@ -1,7 +1,8 @@
 #pragma once
 
 // HTTP requests to others: pooled keep-alive connections, fresh ones on demand, streamed replies.
-// Every failure says how far the exchange had come, because that decides whether it may be repeated.
+// Every failure says how far the exchange had come, because that decides whether it may be
+// repeated.
 
 #include "net/http.hpp"
 #include "net/resolver.hpp"
@@ -37,8 +38,8 @@ enum class phase {
 struct failure {
     net::phase phase = phase::connecting;
     error_code code;
-    std::string what;          // a sentence naming the peer
-    bool nothing_sent = true;  // no byte of the request left this process
+    std::string what;         // a sentence naming the peer
+    bool nothing_sent = true; // no byte of the request left this process
     bool timed_out = false;
 };
 // boost::system::result asks for this; use has_value() and error() instead of provoking it.

@@ -24,8 +24,8 @@ bool is_public_address(std::string_view ip);
 
 // Which peers a connection may have.
 struct address_policy {
-    bool allow_private = true;             // false: every resolved address must be public
-    std::set<std::string> exempt_hosts;    // "host" or "host:port" that may be private all the same
+    bool allow_private = true;          // false: every resolved address must be public
+    std::set<std::string> exempt_hosts; // "host" or "host:port" that may be private all the same
 };
 
 class resolver {
