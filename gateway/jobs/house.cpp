@@ -10,6 +10,8 @@ namespace gateway::jobs {
 namespace {
 // How often wall time is looked at even when nothing is due: it may have jumped.
 constexpr auto look_again = std::chrono::seconds(30);
+// Jobs read back at a time: enough to be quick, few enough not to hold a long queue twice.
+constexpr std::size_t replay_page = 10'000;
 constexpr auto lost_in_crash =
     "the gateway died while the job ran, and that has happened too often for this job";
 } // namespace
@@ -18,23 +20,31 @@ constexpr auto lost_in_crash =
 
 net::task<error_code> jobs::replay()
 {
-    auto records = co_await journal_.replay();
-    if (!records)
-        co_return records.error();
-
     std::vector<std::string> files;
     std::vector<core::fence> open;
-    for (auto& record : *records) {
-        restore(record);
-        if (record.result)
+    std::vector<store::job_record> finished; // those with a result
+    core::job_key last = 0;
+    for (;;) {
+        auto page = co_await journal_.replay(last, replay_page);
+        if (!page)
+            co_return page.error();
+        if (page->empty())
+            break;
+        last = page->back().job.key;
+        for (auto& record : *page) {
+            restore(record);
+            if (record.job.state == core::job_state::in_progress)
+                open.push_back(record.job.current());
+            if (!record.result)
+                continue;
             files.push_back(record.result->file);
-        if (record.job.state == core::job_state::in_progress)
-            open.push_back(record.job.current());
+            finished.push_back(std::move(record));
+        }
     }
     const auto swept = co_await spool_.sweep(std::move(files));
     if (!swept)
         log::warning("the spool could not be swept", {{"error", swept.error().message()}});
-    co_await reopen_results(*records);
+    co_await reopen_results(finished);
     co_await close_crashed(std::move(open));
     log::info(
         "journal replayed",
@@ -44,7 +54,7 @@ net::task<error_code> jobs::replay()
 
 void jobs::restore(store::job_record& record)
 {
-    record.job.models = sets_.intern(record.files);
+    record.job.models = sets_.intern(*record.files);
     if (!record.attempts.empty())
         record.job.backend = backend_index(record.attempts.back().backend);
     auto& e = keep(record.job);
