@@ -1,5 +1,8 @@
 #include "core/job.hpp"
 
+#include <cassert>
+#include <limits>
+
 namespace gateway::core {
 
 std::string_view to_text(job_state state)
@@ -15,16 +18,28 @@ std::string_view to_text(job_state state)
     return "FAILED";
 }
 
+namespace {
+
+// Wall time may be set back between two stamps; nobody has ever waited less than nothing.
+std::chrono::milliseconds between(wall_time from, wall_time to)
+{
+    return to > from ? to - from : std::chrono::milliseconds(0);
+}
+
+} // namespace
+
 std::chrono::milliseconds job::delay() const
 {
-    return started == wall_time{} ? std::chrono::milliseconds(0) : started - queued;
+    if (started != wall_time{})
+        return between(queued, started);
+    return is_final(state) ? between(queued, ended) : std::chrono::milliseconds(0);
 }
 
 std::chrono::milliseconds job::execution(wall_time now) const
 {
-    if (started == wall_time{})
+    if (started == wall_time{} || state == job_state::in_queue)
         return std::chrono::milliseconds(0);
-    return (is_final(state) ? ended : now) - started;
+    return between(started, is_final(state) ? ended : now);
 }
 
 verdict job::begin(std::uint32_t on_backend, wall_time now)
@@ -34,7 +49,8 @@ verdict job::begin(std::uint32_t on_backend, wall_time now)
     if (state != job_state::in_queue)
         return verdict::wrong_state;
     state = job_state::in_progress;
-    retries = static_cast<std::uint16_t>(retries + (started == wall_time{} ? 0 : 1));
+    if (started != wall_time{} && retries < std::numeric_limits<std::uint16_t>::max())
+        ++retries;
     ++attempt;
     backend = on_backend;
     started = now;
@@ -43,6 +59,7 @@ verdict job::begin(std::uint32_t on_backend, wall_time now)
 
 verdict job::finish(fence by, job_state final_state, wall_time now)
 {
+    assert(is_final(final_state));
     if (is_final(state))
         return verdict::already_final;
     if (by != current() || state != job_state::in_progress)
@@ -65,11 +82,13 @@ verdict job::requeue(fence by)
 
 verdict job::end_queued(job_state final_state, wall_time now)
 {
+    assert(is_final(final_state));
     if (is_final(state))
         return verdict::already_final;
     if (state != job_state::in_queue)
         return verdict::wrong_state;
     state = final_state;
+    started = wall_time{};
     ended = now;
     return verdict::done;
 }

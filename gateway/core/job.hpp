@@ -59,21 +59,22 @@ struct job {
     std::uint64_t secret = 0; // 60 random bits, part of the public id
     wall_time submitted{};    // first accepted; ttl counts from here
     wall_time queued{};       // accepted, or /retry asked for; delayTime counts from here
-    wall_time started{};      // the current or last attempt
+    wall_time started{};      // the current or last attempt; unset when it ended while waiting
     wall_time ended{};        // set in final states
     std::uint64_t input_bytes = 0;
     job_policy policy;
     set_id models = no_models;
     std::uint32_t attempt = 0;          // number of the current or last attempt; the fence
     std::uint32_t backend = no_backend; // where that attempt runs or ran
-    std::uint16_t retries = 0;          // dispatches after the first one
+    std::uint16_t retries = 0;          // dispatches after the first; a client's /retry is none
     job_state state = job_state::in_queue;
     bool sync = false;         // came through runsync: its result is kept for a shorter time
     bool cancel_asked = false; // of a running job: its runner will finish it
 
     fence current() const { return {key, attempt}; }
     wall_time expires() const { return submitted + policy.ttl; }
-    // For the wire; zero when nothing has started yet.
+    // For the wire, never negative. delayTime: the wait for the current or last attempt, or for the
+    // end of a job that ended while waiting; zero until then. executionTime: of that attempt alone.
     std::chrono::milliseconds delay() const;
     std::chrono::milliseconds execution(wall_time now) const;
 

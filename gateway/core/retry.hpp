@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace gateway::core {
@@ -53,10 +54,10 @@ enum class next_step : std::uint8_t {
 };
 
 struct retry_limits {
-    int attempts = 3; // counted ones
+    int attempts = 3; // counted ones, the first included
     duration pause = std::chrono::seconds(5);
-    int max_restarts = 20;            // uncounted ones: restarts and missing routes
-    int max_crashes = 3;              // of the gateway, with this job running
+    int max_restarts = 20;            // uncounted ones that are forgiven: restarts, missing routes
+    int max_crashes = 3;              // forgiven deaths of the gateway with this job running
     bool resend_after_restart = true; // at-least-once when a WebUI dies with the job in it
 };
 
@@ -69,5 +70,9 @@ struct retry_decision {
 // `attempts` are the outcomes of all attempts of this job since it was submitted or retried by its
 // client, oldest first, the one just ended last.
 retry_decision decide(const retry_limits& limits, std::span<const outcome> attempts);
+
+// The sentence for people when decide() says fail because a limit is used up, to go after the
+// reason of the last attempt; empty in every other case.
+std::string limit_reached(const retry_limits& limits, std::span<const outcome> attempts);
 
 } // namespace gateway::core

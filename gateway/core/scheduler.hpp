@@ -1,7 +1,8 @@
 #pragma once
 
 // Decides which waiting job a backend runs next, how many may wait, and in which order. Jobs are
-// held by number only; what they are is the caller's.
+// held by number only; what they are is the caller's. There is a line of jobs per model set: a
+// lease looks at the heads of the lines, never at the queue, and everything else is about log n.
 
 #include "core/job.hpp"
 
@@ -38,7 +39,7 @@ public:
         set_id models = no_models;
         std::uint64_t bytes = 0;
         bool low_priority = false;
-        steady_time not_before{}; // an earlier attempt asked for a pause
+        steady_time not_before{}; // an earlier attempt asked for a pause; unset: none
     };
     // Queues a job whose place is reserved. Order: normal before low priority, then the key.
     void admit(const ticket& t);
@@ -47,14 +48,14 @@ public:
     // Takes a waiting job out (cancelled, expired, failed); false when it does not wait.
     bool remove(job_key key);
 
-    // What a backend can run now, by model set.
+    // What a backend can run now, by model set. Asked for the fewest sets that decide, in no order.
     using runnable = std::function<bool(set_id)>;
     // The oldest job this backend can run, taken out of the queue; nothing when there is none.
     std::optional<ticket> lease(const runnable& can_run, steady_time now);
     // When the first pause ends that keeps a job from being leased; nothing when no pause is on.
     std::optional<steady_time> next_pause_end(steady_time now) const;
 
-    // The model sets that waiting jobs need, the set of the oldest job first.
+    // The model sets that waiting jobs need, in the order in which their first jobs stand in line.
     std::vector<set_id> wanted() const;
     // Waiting jobs that need this set, oldest first.
     std::vector<job_key> waiting_for(set_id models) const;
@@ -63,6 +64,7 @@ public:
     std::uint64_t bytes() const; // of their inputs
     bool waits(job_key key) const;
     std::optional<job_key> oldest() const;
+    std::size_t memory() const; // bytes of RAM, about: 24 per job and 8 more in its line
 
 private:
     struct impl;
