@@ -125,9 +125,10 @@ private:
     // Joins a block that has become small with its neighbour, so that removals give memory back.
     void merge(std::size_t at)
     {
+        if (blocks_.size() == 1)
+            return;
         const std::size_t left = at + 1 < blocks_.size() ? at : at - 1;
-        if (left + 1 >= blocks_.size() ||
-            blocks_[left].size() + blocks_[left + 1].size() > block_size / 2)
+        if (blocks_[left].size() + blocks_[left + 1].size() > block_size / 2)
             return;
         auto& into = blocks_[left];
         into.insert(into.end(), blocks_[left + 1].begin(), blocks_[left + 1].end());
