@@ -57,9 +57,11 @@ struct refusal {
 // How far a running job is; `output` while IN_PROGRESS, and an item of /stream (decisions.md 13).
 struct progress {
     double fraction = 0; // 0…1, never falls within an attempt
-    std::string phase;   // queued | loading | sampling | decoding
+    std::string phase;   // queued | loading | sampling | decoding; completed in the last event
     std::optional<double> eta_seconds;
 };
+// The phase of the event that ends the stream of a completed job.
+constexpr std::string_view completed_phase = "completed";
 
 // What a finished job left: the WebUI's own bytes with `extra` spliced in at `splice`.
 struct stored_result {
@@ -204,6 +206,7 @@ private:
     net::task<hold> take(core::job_key key);
     entry& keep(core::job job);
     void changed_now(entry& e);
+    void tell(entry& e, progress p);
     void forget(core::job_key key);
     void schedule(const entry& e);
     wall_time due_of(const entry& e) const;

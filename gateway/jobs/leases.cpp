@@ -119,6 +119,17 @@ lease jobs::lease_of(entry& e, std::string input)
 
 void jobs::offers_changed() { offers_.bump(); }
 
+// Keeps an event for the readers of the job's stream; the oldest makes room.
+void jobs::tell(entry& e, progress p)
+{
+    auto& more = e.extra();
+    more.events.push_back(std::move(p));
+    if (more.events.size() > limits_.events_per_job) {
+        more.events.pop_front();
+        ++more.first_event;
+    }
+}
+
 void jobs::report(core::fence by, progress p)
 {
     entry* e = look(by.job);
@@ -126,11 +137,7 @@ void jobs::report(core::fence by, progress p)
         return; // an old attempt: late progress changes nothing
     auto& more = e->extra();
     more.last_progress = p;
-    more.events.push_back(std::move(p));
-    if (more.events.size() > limits_.events_per_job) {
-        more.events.pop_front();
-        ++more.first_event;
-    }
+    tell(*e, std::move(p));
     changed_now(*e);
 }
 
@@ -183,6 +190,7 @@ net::task<result<core::verdict>> jobs::complete(core::fence by, store::result_re
     e->job = next;
     e->extra().result = stored_result{std::move(file), record.splice, std::move(record.extra),
                                       std::move(record.index)};
+    tell(*e, {1.0, std::string(completed_phase), std::nullopt});
     ended(*e, core::outcome::done);
     co_return core::verdict::done;
 }
