@@ -1,0 +1,40 @@
+#include "api/doors.hpp"
+
+namespace gateway::api {
+
+namespace {
+std::vector<route> both(std::vector<route> first, std::vector<route> second)
+{
+    for (auto& r : second)
+        first.push_back(std::move(r));
+    return first;
+}
+} // namespace
+
+doors::doors(parts with)
+    : loop_(with.time),
+      metrics_({with.jobs, with.backends, with.models, with.journal, with.spool, with.time, loop_,
+                [this] { return server_ != nullptr ? &server_->counters() : nullptr; },
+                [this] { return &router_.times(); }}),
+      runpod_({with.jobs, with.backends, with.time, with.parsing, with.settings}),
+      ops_({with.jobs, with.backends, with.settings, metrics_, std::move(with.checks)}),
+      router_(both(runpod_.routes(), ops_.routes()), keys(with.settings.auth), with.random,
+              with.settings.server.body_limit)
+{
+}
+
+void doors::watch(net::server& server)
+{
+    server_ = &server;
+    server.observe([this](const net::request& req, int status, duration elapsed) {
+        router_.observe(req, status, elapsed);
+    });
+}
+
+void doors::drain()
+{
+    runpod_.release_held();
+    ops_.draining();
+}
+
+} // namespace gateway::api

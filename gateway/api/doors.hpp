@@ -1,0 +1,48 @@
+#pragma once
+
+// All the doors behind one service: what the program gives to net::server.
+
+#include "api/ops.hpp"
+#include "api/router.hpp"
+#include "api/runpod.hpp"
+
+namespace gateway::api {
+
+class doors {
+public:
+    // All of it outlives the doors. `checks` go into /readyz.
+    struct parts {
+        jobs::jobs& jobs;
+        const core::backends_port& backends;
+        const core::models_port* models = nullptr;
+        const store::journal* journal = nullptr;
+        const store::spool* spool = nullptr;
+        net::time_source& time;
+        net::lane& parsing; // where large requests are read
+        const config::settings& settings;
+        random_source& random; // for request ids
+        std::vector<check> checks;
+    };
+
+    explicit doors(parts with);
+    doors(const doors&) = delete;
+    doors& operator=(const doors&) = delete;
+
+    api::router& service() { return router_; }
+    // Makes `server` tell how long its requests take, and /metrics how it is. It outlives no call.
+    void watch(net::server& server);
+    // Measures the loop's lag, until it is cancelled.
+    net::task<> run() { return loop_.run(); }
+    // Before the server drains: held answers go out within a second, /readyz says no.
+    void drain();
+
+private:
+    const net::server* server_ = nullptr;
+    loop_watch loop_;
+    metrics metrics_;
+    runpod runpod_;
+    ops ops_;
+    api::router router_;
+};
+
+} // namespace gateway::api

@@ -1,0 +1,239 @@
+#include "api/metrics.hpp"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <sstream>
+
+namespace gateway::api {
+
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using labels = std::vector<ClientMetric::Label>;
+
+double seconds(duration d) { return std::chrono::duration<double>(d).count(); }
+
+// One family being filled.
+class family {
+public:
+    family(std::vector<MetricFamily>& into, MetricType type, std::string_view name,
+           std::string help)
+    {
+        made_.name = "webui_gateway_" + std::string(name);
+        made_.help = std::move(help);
+        made_.type = type;
+        into_ = &into;
+    }
+    family(const family&) = delete;
+    family& operator=(const family&) = delete;
+    ~family()
+    {
+        if (!made_.metric.empty())
+            into_->push_back(std::move(made_));
+    }
+
+    template <class Number> family& value(Number n, labels by = {})
+    {
+        auto& metric = add(std::move(by));
+        const auto number = static_cast<double>(n);
+        if (made_.type == MetricType::Counter)
+            metric.counter.value = number;
+        else
+            metric.gauge.value = number;
+        return *this;
+    }
+    // `counts` has one more bucket than there are bounds, and none of them is cumulative.
+    template <class Bounds, class Counts>
+    family& histogram(const Bounds& bounds, const Counts& counts, double sum, labels by = {})
+    {
+        auto& h = add(std::move(by)).histogram;
+        std::uint64_t total = 0;
+        for (std::size_t i = 0; i < counts.size(); ++i) {
+            total += counts[i];
+            if (i < bounds.size())
+                h.bucket.push_back({total, bounds[i]});
+        }
+        h.sample_count = total;
+        h.sample_sum = sum;
+        return *this;
+    }
+    family& summary(std::uint64_t count, double sum)
+    {
+        auto& s = add({}).summary;
+        s.sample_count = count;
+        s.sample_sum = sum;
+        return *this;
+    }
+
+private:
+    ClientMetric& add(labels by)
+    {
+        auto& metric = made_.metric.emplace_back();
+        metric.label = std::move(by);
+        return metric;
+    }
+
+    MetricFamily made_;
+    std::vector<MetricFamily>* into_;
+};
+
+family counter(std::vector<MetricFamily>& into, std::string_view name, std::string help)
+{
+    return {into, MetricType::Counter, name, std::move(help)};
+}
+family gauge(std::vector<MetricFamily>& into, std::string_view name, std::string help)
+{
+    return {into, MetricType::Gauge, name, std::move(help)};
+}
+family histogram(std::vector<MetricFamily>& into, std::string_view name, std::string help)
+{
+    return {into, MetricType::Histogram, name, std::move(help)};
+}
+
+void add_jobs(std::vector<MetricFamily>& all, const jobs::jobs& jobs, wall_time now)
+{
+    const auto& n = jobs.numbers();
+    counter(all, "jobs_submitted_total", "Jobs accepted").value(n.submitted);
+    counter(all, "jobs_refused_total", "Jobs not accepted: queue full, stopping, or no disk")
+        .value(n.refused);
+    counter(all, "jobs_total", "Jobs that have ended, by outcome")
+        .value(n.completed, {{"outcome", "completed"}})
+        .value(n.failed, {{"outcome", "failed"}})
+        .value(n.cancelled, {{"outcome", "cancelled"}})
+        .value(n.expired, {{"outcome", "expired"}})
+        .value(n.purged, {{"outcome", "purged"}});
+    counter(all, "jobs_retried_total", "Dispatches after a job's first, and retries asked for")
+        .value(n.retried);
+    gauge(all, "queue_depth", "Jobs by state, now")
+        .value(jobs.waiting(), {{"state", "queued"}})
+        .value(jobs.running(), {{"state", "running"}});
+    gauge(all, "queue_bytes", "Bytes of the inputs of waiting jobs").value(jobs.waiting_bytes());
+    gauge(all, "jobs_kept", "Jobs in memory, in any state").value(n.kept);
+    const auto oldest = jobs.oldest_waiting();
+    gauge(all, "queue_oldest_age_seconds", "How long the oldest waiting job has waited")
+        .value(oldest ? std::chrono::duration<double>(now - *oldest).count() : 0);
+
+    const auto& bounds = jobs::jobs::histogram_bounds();
+    histogram(all, "job_wait_seconds", "From submission to the attempt that was made")
+        .histogram(bounds, n.wait_seconds, n.wait_seconds_sum);
+    histogram(all, "job_run_seconds", "How long attempts ran that ended their job")
+        .histogram(bounds, n.run_seconds, n.run_seconds_sum);
+    auto attempts = counter(all, "job_attempts_total", "Attempts that have ended, by outcome");
+    for (std::size_t i = 0; i < n.attempts_by_outcome.size(); ++i) {
+        if (n.attempts_by_outcome[i] != 0) {
+            const auto name = core::to_text(static_cast<core::outcome>(i));
+            attempts.value(n.attempts_by_outcome[i], {{"class", std::string(name)}});
+        }
+    }
+}
+
+void add_backends(std::vector<MetricFamily>& all, const core::backends_port& port)
+{
+    auto up = gauge(all, "backend_up", "1 when the WebUI is ready for jobs");
+    auto state = gauge(all, "backend_state", "1 for the state the WebUI is in");
+    auto restarts = counter(all, "backend_restarts_total", "Times the WebUI was lost");
+    auto attempts = counter(all, "backend_jobs_total", "Attempts that have ended on the WebUI");
+    auto busy = counter(all, "backend_gpu_seconds_total", "How long attempts ran on the WebUI");
+    auto swaps = counter(all, "model_swaps_total", "Checkpoints loaded for a job");
+    for (const auto& backend : port.backends()) {
+        const labels by{{"backend", backend.name}};
+        up.value(backend.ready ? 1 : 0, by);
+        state.value(1, {{"backend", backend.name}, {"state", backend.state}});
+        restarts.value(backend.restarts, by);
+        attempts.value(backend.jobs, by);
+        busy.value(seconds(backend.busy), by);
+        swaps.value(backend.swaps, by);
+    }
+}
+
+void add_models(std::vector<MetricFamily>& all, const core::model_counts& n)
+{
+    gauge(all, "cache_models", "Model files at hand")
+        .value(n.checkpoints, {{"kind", "checkpoint"}})
+        .value(n.loras, {{"kind", "lora"}});
+    gauge(all, "cache_bytes", "Bytes of the model files at hand").value(n.bytes);
+    gauge(all, "downloads_active", "Model files being fetched").value(n.downloads_active);
+    counter(all, "downloads_total", "Model files fetched, or not")
+        .value(n.downloads_done, {{"outcome", "done"}})
+        .value(n.downloads_failed, {{"outcome", "failed"}});
+    counter(all, "download_bytes_total", "Bytes of model files fetched").value(n.downloaded_bytes);
+}
+
+void add_store(std::vector<MetricFamily>& all, const store::journal* journal,
+               const store::spool* spool)
+{
+    if (journal != nullptr) {
+        const auto& n = journal->counters();
+        family(all, MetricType::Summary, "log_commit_seconds", "Commits of the journal")
+            .summary(n.commits, seconds(n.commit_time));
+        gauge(all, "log_commit_longest_seconds", "The longest commit of the journal")
+            .value(seconds(n.longest_commit));
+        counter(all, "log_writes_total", "Writes to the journal; several share a commit")
+            .value(n.writes);
+        counter(all, "log_failures_total", "Commits of the journal that failed").value(n.failures);
+        gauge(all, "log_bytes", "Size of the journal on disk").value(n.bytes);
+    }
+    if (spool != nullptr) {
+        const auto& n = spool->counters();
+        gauge(all, "spool_bytes", "Bytes of stored results").value(n.bytes);
+        gauge(all, "spool_files", "Stored results").value(n.files);
+        counter(all, "spool_failures_total", "Disk operations on results that failed")
+            .value(n.failures);
+    }
+}
+
+void add_http(std::vector<MetricFamily>& all, const net::server::stats* server,
+              const http_times* requests)
+{
+    if (server != nullptr) {
+        counter(all, "http_connections_total", "Connections accepted").value(server->accepted);
+        gauge(all, "http_connections", "Connections open").value(server->open);
+        gauge(all, "http_requests_active", "Requests being handled, held ones included")
+            .value(server->active);
+        counter(all, "http_protocol_errors_total", "Requests that were not HTTP, or not in time")
+            .value(server->protocol_errors);
+    }
+    if (requests == nullptr)
+        return;
+    auto times = histogram(all, "http_request_duration_seconds",
+                           "From a request's arrival to its answer's last byte, holding included");
+    for (const auto& group : requests->groups()) {
+        for (const auto& one : group.all) {
+            times.histogram(http_times::bounds, one.buckets, one.sum,
+                            {{"code", std::to_string(one.status)},
+                             {"method", one.method},
+                             {"route", group.route}});
+        }
+    }
+}
+
+} // namespace
+
+std::vector<MetricFamily> metrics::Collect() const
+{
+    std::vector<MetricFamily> all;
+    gauge(all, "build_info", "Always 1").value(1, {{"version", GATEWAY_VERSION}});
+    add_jobs(all, from_.jobs, from_.time.wall());
+    add_backends(all, from_.backends);
+    if (from_.models != nullptr)
+        add_models(all, from_.models->models());
+    add_store(all, from_.journal, from_.spool);
+    add_http(all, from_.server ? from_.server() : nullptr,
+             from_.requests ? from_.requests() : nullptr);
+    const auto& lag = from_.loop.lag();
+    histogram(all, "loop_lag_seconds", "How late the event loop runs what is due")
+        .histogram(loop_watch::bounds, lag.buckets, lag.sum);
+    return all;
+}
+
+std::string metrics::text() const
+{
+    std::ostringstream out;
+    prometheus::TextSerializer().Serialize(out, Collect());
+    return std::move(out).str();
+}
+
+} // namespace gateway::api

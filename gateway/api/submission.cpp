@@ -1,0 +1,39 @@
+#include "api/submission.hpp"
+
+namespace gateway::api {
+
+submission_rules rules_of(const config::settings& from)
+{
+    submission_rules rules;
+    rules.policy.defaults.execution_timeout = from.jobs.execution_timeout;
+    rules.policy.defaults.ttl = from.jobs.ttl;
+    rules.input.allowed_fields = from.webui.allow_parameters;
+    rules.input.allowed_overrides = from.webui.allow_overrides;
+    if (!from.models.default_checkpoint.empty()) {
+        rules.input.default_checkpoint = core::model_ref{core::model_kind::checkpoint,
+                                                         from.models.default_checkpoint,
+                                                         from.models.default_checkpoint_url,
+                                                         {}};
+    }
+    return rules;
+}
+
+proto::parsed<jobs::submission> read_submission(std::string_view body,
+                                                const submission_rules& rules, bool sync)
+{
+    auto request = proto::parse_run_request(body, rules.policy);
+    if (!request)
+        return request.error();
+    const auto job = proto::parse_job_input(request->input, rules.input);
+    if (!job)
+        return job.error();
+    jobs::submission made;
+    made.files = job->models();
+    made.input = std::move(request->input);
+    made.policy = request->policy;
+    made.webhook = std::move(request->webhook);
+    made.sync = sync;
+    return made;
+}
+
+} // namespace gateway::api

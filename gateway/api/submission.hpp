@@ -1,0 +1,24 @@
+#pragma once
+
+// From the body of run or runsync to what jobs keeps: parsed, checked, with the operator's limits
+// and defaults applied. Everything that can be decided from the request alone is decided here.
+
+#include "config/settings.hpp"
+#include "jobs/jobs.hpp"
+#include "proto/runpod.hpp"
+#include "proto/webui_job.hpp"
+
+namespace gateway::api {
+
+// What the settings say about requests, in proto's words.
+struct submission_rules {
+    proto::policy_limits policy;
+    proto::input_rules input;
+};
+submission_rules rules_of(const config::settings& from);
+
+// Pure; safe on any thread.
+proto::parsed<jobs::submission> read_submission(std::string_view body,
+                                                const submission_rules& rules, bool sync);
+
+} // namespace gateway::api
