@@ -5,7 +5,9 @@
 
 #include "net/async.hpp"
 
-#include <map>
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -19,7 +21,7 @@ struct address {
     bool operator==(const address&) const = default;
 };
 
-// Globally routable, after unwrapping v4-mapped, 6to4, Teredo and NAT64 forms.
+// Globally routable by downloads.md §5.1; v4-mapped and 6to4 forms are judged by what is inside.
 bool is_public_address(std::string_view ip);
 
 // Which peers a connection may have.
@@ -28,28 +30,31 @@ struct address_policy {
     std::set<std::string> exempt_hosts; // "host" or "host:port" that may be private all the same
 };
 
+// The system's lookup: blocks, and returns numeric addresses in the order to try.
+result<std::vector<std::string>> look_up_with_system(const std::string& host);
+
 class resolver {
 public:
+    using lookup = std::function<result<std::vector<std::string>>(const std::string& host)>;
+
+    // `ask` runs on the lane.
     resolver(lane& dns, time_source& time, duration limit = std::chrono::seconds(5),
-             duration keep = std::chrono::seconds(30));
-    // Fixed answers, "host:port" or "host" → ip[:port] (decisions.md 22).
-    void map(std::string host_and_port, std::string address);
-    // Addresses in the order to try; an error when the name is unknown, the lookup too slow, or any
-    // address is refused by the policy.
+             duration keep = std::chrono::seconds(30), lookup ask = look_up_with_system);
+    ~resolver();
+    resolver(const resolver&) = delete;
+    resolver& operator=(const resolver&) = delete;
+
+    // Fixed answers, "host:port" or "host" → ip[:port] (decisions.md 22). Such a host is exempt
+    // from every policy. False when the address is not a numeric one.
+    bool map(std::string host_and_port, std::string_view to);
+    // Addresses in the order to try; an error when the name is unknown, the lookup too slow
+    // (timed_out), or any address is refused by the policy (error::address_refused).
     task<result<std::vector<address>>> resolve(std::string host, std::uint16_t port,
                                                const address_policy& policy);
 
 private:
-    struct entry {
-        std::vector<std::string> ips;
-        steady_time until;
-    };
-    lane& dns_;
-    time_source& time_;
-    duration limit_;
-    duration keep_;
-    std::map<std::string, std::string, std::less<>> fixed_;
-    std::map<std::string, entry, std::less<>> cache_;
+    struct impl;
+    std::shared_ptr<impl> impl_;
 };
 
 } // namespace gateway::net

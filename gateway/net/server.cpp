@@ -219,6 +219,9 @@ std::shared_ptr<session> server::impl::open(std::shared_ptr<stream> peer, std::s
 task<> server::impl::run(std::shared_ptr<impl> self, std::shared_ptr<session> s)
 {
     const presence here(self, s);
+    // As for the children of a task_group: waits tell of a cancellation, they do not throw.
+    const auto quiet = asio::this_coro::throw_if_cancelled(false);
+    co_await quiet;
     try {
         for (int served = 1;; ++served) {
             const bool again = co_await self->exchange(*s);
@@ -230,7 +233,7 @@ task<> server::impl::run(std::shared_ptr<impl> self, std::shared_ptr<session> s)
             }
         }
     } catch (const std::exception&) {
-        // Cancelled, or internal_error() itself threw: what is left to do is to hang up.
+        // The service could not even say that it had failed: what is left to do is to hang up.
     }
 }
 

@@ -31,6 +31,9 @@ public:
 
     task<result<std::size_t>> read_some(std::span<char> into) override
     {
+        const auto state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none)
+            co_return error_code(asio::error::operation_aborted);
         const auto room = asio::buffer(into.data(), into.size());
         auto [ec, n] = co_await socket_.async_read_some(room, as_result);
         if (ec)
@@ -46,6 +49,9 @@ public:
             const auto part = bytes.substr(0, slice);
             const auto n = socket_.write_some(asio::buffer(part.data(), part.size()), ec);
             if (ec == asio::error::would_block) {
+                const auto state = co_await asio::this_coro::cancellation_state;
+                if (state.cancelled() != asio::cancellation_type::none)
+                    co_return asio::error::operation_aborted;
                 auto [late] = co_await socket_.async_wait(asio::socket_base::wait_write, as_result);
                 ec = late;
             }
@@ -75,6 +81,9 @@ public:
 
     task<error_code> wait_readable() override
     {
+        const auto state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none)
+            co_return asio::error::operation_aborted;
         auto [ec] = co_await socket_.async_wait(asio::socket_base::wait_read, as_result);
         co_return ec;
     }
