@@ -11,9 +11,11 @@ import http.server
 import json
 import os
 import random
+import re
 import signal
 import struct
 import sys
+import time
 
 # Tensor names as the WebUI's loaders look for them; the values are noise.
 TENSORS = {
@@ -43,10 +45,41 @@ def safetensors(name, kind="checkpoint", mib=1.0):
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the folder, with ranges, and prints a JSON line for each file, or part of one, that was sent."""
+
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, form, *arguments):
-        print(form % arguments, flush=True)
+    def do_GET(self):
+        path = self.translate_path(self.path)
+        if not os.path.isfile(path):
+            return self.send_error(404)
+        size = os.path.getsize(path)
+        first, last = self.range_asked_for(size)
+        if first >= size:
+            return self.send_error(416)
+        whole = (first, last) == (0, size - 1)
+        self.send_response(200 if whole else 206)
+        if not whole:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", f'"{size:x}"')
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(last - first + 1))
+        self.end_headers()
+        begun = time.time()
+        with open(path, "rb") as file:
+            self.connection.sendfile(file, first, last - first + 1)
+        told = {"file": os.path.basename(path), "size": size, "begun": begun, "ended": time.time()}
+        print(json.dumps(told), flush=True)
+
+    def range_asked_for(self, size):
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not asked:
+            return 0, size - 1
+        return int(asked[1]), min(int(asked[2] or size), size - 1)
+
+    def log_request(self, *_):
+        pass
 
 
 def main():
