@@ -46,7 +46,7 @@ private:
 // Every complaint about one text, in the order of discovery.
 class complaints {
 public:
-    void add(std::string what) { all_.push_back(std::move(what)); }
+    void add(std::string what); // the first twenty are kept
     bool none() const { return all_.empty(); }
     const std::vector<std::string>& all() const { return all_; }
     // The first complaint as detail; all of them in `errors` when there are several.
@@ -99,6 +99,9 @@ private:
 };
 
 // --- Writing -------------------------------------------------------------------------------------
+
+// How many bytes the UTF-8 character at the start of `at` has; 0 when there is none.
+std::size_t utf8_length(std::string_view at);
 
 // A JSON string with quotes. Bytes that are not UTF-8 become U+FFFD, so the result is always JSON.
 void append_quoted(std::string& out, std::string_view text);

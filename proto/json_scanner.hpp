@@ -73,6 +73,7 @@ protected:
     void after_value() { state_ = depth_ == 0 ? state::done : state::after_value; }
     bool fail(std::string_view what, std::uint64_t at);
     bool unexpected(unsigned char found, std::uint64_t at);
+    void cut_short();
     // Checks one byte from 0x80 on against what UTF-8 allows here.
     bool utf8_byte(unsigned char byte);
     bool utf8_complete() const { return utf8_left_ == 0; }
@@ -126,7 +127,7 @@ public:
         if (!failed() && number_may_end())
             end_scalar(to, offset_);
         if (!failed() && state_ != state::done)
-            fail(offset_ == 0 ? "the text is empty" : "cut short", offset_);
+            cut_short();
         return !failed();
     }
 

@@ -29,8 +29,8 @@ struct image_place {
 struct reply_summary {
     std::vector<image_place> images;
     std::optional<std::string> info; // unescaped; nothing when absent, null or no text
-    std::string error_text;          // first 2 KiB of `error`, `detail`, `errors`, `message`
-    std::uint64_t size = 0;          // bytes seen
+    std::string error_text; // the first 2 KiB of the texts in error, detail, errors, message
+    std::uint64_t size = 0; // bytes seen
     std::uint64_t closing_brace = 0; // offset of the reply's last brace
     std::uint64_t other_images = 0;  // entries of `images` that are no text
     bool is_object = false;
@@ -69,9 +69,6 @@ private:
         images,
         info,
         error,
-        detail,
-        other_text,
-        parameters
     };
 
     friend class json_scanner<result_scan>;
@@ -84,7 +81,6 @@ private:
 
     void begin_member(json_kind kind);
     void begin_image(json_kind kind, std::uint64_t offset);
-    void image_text(std::string_view run, bool was_escaped);
     void info_text(std::string_view run);
 
     limits allowed_;
