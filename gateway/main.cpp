@@ -1,0 +1,114 @@
+// Subcommands and flags, nothing else.
+
+#include "app.hpp"
+#include "config/settings.hpp"
+#include "tools/simulate.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <iostream>
+
+namespace {
+
+using namespace gateway;
+
+// The flags that set configuration keys, as config/ lists them, and --config.
+struct configuration {
+    std::string file;
+    std::vector<config::flag> flags;
+
+    void add_to(CLI::App& command)
+    {
+        command.add_option("--config", file, "TOML file with the settings")
+            ->envname("WEBUI_GATEWAY_CONFIG")
+            ->check(CLI::ExistingFile);
+        for (const auto& known : config::flags())
+            add(command, known);
+    }
+
+private:
+    void add(CLI::App& command, const config::flag_help& known)
+    {
+        auto take = [this, known](const std::vector<std::string>& values) {
+            for (const auto& value : values)
+                flags.push_back({known.name, value.empty() ? known.bare : value});
+        };
+        auto* option = command.add_option_function<std::vector<std::string>>(
+            known.name, std::move(take), known.help + " [" + known.key + "]");
+        if (!known.bare.empty())
+            option->expected(0, 1);
+        else
+            option->expected(1);
+        option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name("VALUE");
+    }
+};
+
+int refuse(const config::loaded& settings)
+{
+    std::cerr << config::check(settings);
+    return 2;
+}
+
+int serve(const configuration& from)
+{
+    auto settings = config::load_from_system(from.file, from.flags);
+    if (!settings.ok())
+        return refuse(settings);
+    try {
+        return app::serve(std::move(settings));
+    } catch (const std::exception& failure) {
+        std::cerr << "webui-gateway could not start: " << failure.what() << '\n';
+        return 1;
+    }
+}
+
+int check(const configuration& from)
+{
+    const auto settings = config::load_from_system(from.file, from.flags);
+    std::cout << config::check(settings);
+    return settings.ok() ? 0 : 2;
+}
+
+int print(const configuration& from)
+{
+    const auto settings = config::load_from_system(from.file, from.flags);
+    if (!settings.ok())
+        return refuse(settings);
+    std::cout << config::print(settings);
+    return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    CLI::App program("Turns Stable Diffusion WebUIs into a production image service.",
+                     "webui-gateway");
+    program.set_version_flag("--version", std::string("webui-gateway ") + GATEWAY_VERSION);
+    program.require_subcommand(1);
+
+    configuration settings;
+    auto* serving = program.add_subcommand("serve", "accept jobs over HTTP and run them");
+    settings.add_to(*serving);
+
+    auto* configuring = program.add_subcommand("config", "look at the settings");
+    configuring->require_subcommand(1);
+    auto* checking = configuring->add_subcommand("check", "say what is wrong with them, if anything");
+    settings.add_to(*checking);
+    auto* printing = configuring->add_subcommand("print", "every setting and where it came from");
+    settings.add_to(*printing);
+
+    tools::simulate_options simulated;
+    auto* simulating = program.add_subcommand("simulate", "pretend to be a WebUI with a GPU");
+    tools::add_simulate_flags(*simulating, simulated);
+
+    CLI11_PARSE(program, argc, argv);
+    if (*serving)
+        return serve(settings);
+    if (*checking)
+        return check(settings);
+    if (*printing)
+        return print(settings);
+    return tools::simulate(simulated);
+}
