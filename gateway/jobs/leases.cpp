@@ -211,7 +211,11 @@ net::task<error_code> jobs::end_attempt(core::fence by, core::outcome what, std:
     bool waits_again = false;
     switch (decision.step) {
     case core::next_step::complete: // never: complete() is the way there
-    case core::next_step::fail: next.finish(by, core::job_state::failed, time_.wall()); break;
+    case core::next_step::fail:
+        next.finish(by, core::job_state::failed, time_.wall());
+        if (const auto limit = core::limit_reached(limits_.retry, outcomes); !limit.empty())
+            reason += ". " + limit;
+        break;
     case core::next_step::cancel: next.finish(by, core::job_state::cancelled, time_.wall()); break;
     case core::next_step::requeue:
     case core::next_step::requeue_later:
