@@ -123,11 +123,11 @@ private:
 // Items from many senders to one reader. Nothing is lost when the reader is slow or late.
 template <class T> class inbox {
 public:
-    explicit inbox(executor ex) : filled_(std::move(ex)) {}
+    explicit inbox(executor ex) : posted_(std::move(ex)) {}
     void post(T item)
     {
         items_.push_back(std::move(item));
-        filled_.open();
+        posted_.bump();
     }
     bool empty() const { return items_.empty(); }
     std::optional<T> try_take()
@@ -141,18 +141,21 @@ public:
     // The next item; nothing when the reader is cancelled.
     task<std::optional<T>> next()
     {
-        while (items_.empty()) {
-            filled_.close();
-            const auto ec = co_await filled_.wait();
-            if (ec)
-                co_return std::nullopt;
-        }
+        if (items_.empty())
+            co_await posted_.past(posted_.current());
+        co_return try_take();
+    }
+    // The same, or nothing when `until` comes first.
+    task<std::optional<T>> next(time_source& time, steady_time until)
+    {
+        if (items_.empty())
+            co_await posted_.past(posted_.current(), time, until);
         co_return try_take();
     }
 
 private:
     std::deque<T> items_;
-    gate filled_;
+    versions posted_;
 };
 
 // Children that must not outlive their parent: spawn, then join() (cancel() first to stop early).

@@ -22,11 +22,11 @@ struct exchange_order {
 
 struct exchange_report {
     core::outcome what = core::outcome::lost_running;
-    bool lost = false; // sent, and no whole reply: whether it ran has to be found out
-    std::string reason; // for people, unless it is done
+    bool lost = false;      // sent, and no whole reply: whether it ran has to be found out
+    std::string reason;     // for people, unless it is done
     store::spool_file file; // when done
     proto::reply_summary reply;
-    std::string model_loaded; // what info says the picture was made with
+    std::string model_loaded;       // what info says the picture was made with
     std::vector<std::string> notes; // of the verification, for the log
 };
 
