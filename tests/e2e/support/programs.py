@@ -32,8 +32,8 @@ def _listening(line):
 
 
 class _Server(Process):
-    def __init__(self, arguments, name, environment=None, startup=20.0):
-        super().__init__([program(), *arguments], name, environment)
+    def __init__(self, arguments, name, environment=None, startup=20.0, prefix=()):
+        super().__init__([*prefix, program(), *arguments], name, environment)
         try:
             self.port = self.wait_for_line(_listening, startup, "where it listens")
         except BaseException:
@@ -57,14 +57,14 @@ class _Server(Process):
 class Simulator(_Server):
     """`webui-gateway simulate`, fast unless told otherwise. options: {"dialect": "forge", "fault": "…"}."""
 
-    def __init__(self, port=0, models_dir=None, **options):
+    def __init__(self, port=0, models_dir=None, prefix=(), **options):
         self._own_dir = None if models_dir else tempfile.mkdtemp(prefix="simulator-")
         self.models_dir = models_dir or self._own_dir
         options = {"speed": 100, **options}
         arguments = ["simulate", "--listen", f"127.0.0.1:{port}", "--models-dir", self.models_dir]
         for name, value in options.items():
             arguments += [f"--{name.replace('_', '-')}", str(value)]
-        super().__init__(arguments, "simulator")
+        super().__init__(arguments, "simulator", prefix=prefix)
         self.client = Client(self.url)
 
     def stop(self, timeout=15.0):
@@ -77,15 +77,15 @@ class Simulator(_Server):
 class Gateway(_Server):
     """`webui-gateway serve`. Every answer to its client is held against proto/openapi.yaml.
 
-    webuis: URLs; simulate: how many simulators it starts itself; settings: {"retry.interval": "50ms"}.
-    The data folder outlives restart() and goes with close() or the with statement."""
+    webuis: URLs; simulate: how many simulators it starts itself; settings: {"retry.interval": "50ms"};
+    prefix: a command that runs it, as taskset does. The data folder outlives restart() and goes with close() or the with statement."""
 
     def __init__(self, webuis=(), simulate=0, settings=None, flags=(), data_dir=None, port=0, environment=None,
-                 check_contract=True):
+                 check_contract=True, prefix=()):
         self._own_dir = None if data_dir else tempfile.mkdtemp(prefix="gateway-")
         self.data_dir = data_dir or os.path.join(self._own_dir, "data")
         self._made_with = {"webuis": webuis, "simulate": simulate, "settings": settings, "flags": flags,
-                           "environment": environment, "check_contract": check_contract}
+                           "environment": environment, "check_contract": check_contract, "prefix": prefix}
         arguments = ["serve", "--listen", f"127.0.0.1:{port}", "--data-dir", self.data_dir]
         for url in webuis:
             arguments += ["--webui", url]
@@ -93,7 +93,7 @@ class Gateway(_Server):
             arguments += [f"--simulate={simulate}"]
         for key, value in (settings or {}).items():
             arguments += ["--set", f"{key}={value}"]
-        super().__init__([*arguments, *flags], "gateway", environment)
+        super().__init__([*arguments, *flags], "gateway", environment, prefix=prefix)
         self.client = Client(self.url, on_answer=contract.check if check_contract else None)
 
     def __exit__(self, *_):
