@@ -67,7 +67,7 @@ struct requeue_job {
     core::outcome ended = core::outcome::done;
 };
 // The job has ended. With a fence of attempt 0 it ended while waiting, whatever attempts it had
-// before; else it must be running that attempt.
+// before (`started` is forgotten then); else it must be running that attempt.
 struct finish_job {
     core::fence fence;
     core::job_state state = core::job_state::failed;
@@ -133,10 +133,13 @@ public:
     virtual const stats& counters() const = 0;
 };
 
+class file_system;
+
 struct sqlite_options {
     std::string vfs; // empty: SQLite's own; tests give one that fails
     std::uint64_t ballast = std::uint64_t{8} << 20; // bytes kept free for ends of jobs; 0: none
     std::size_t checkpoint_pages = 1000; // of log, before they are carried into the database
+    file_system* files = nullptr;        // for the ballast; nullptr: the system's
 };
 
 // SQLite with WAL and synchronous=FULL, one connection on a lane of its own, which must have one

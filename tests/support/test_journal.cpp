@@ -66,6 +66,8 @@ public:
         r->result = op.result;
         if (op.fence.attempt != 0)
             end_attempt(*r, op.ended);
+        else
+            r->job.started = {};
         return true;
     }
 

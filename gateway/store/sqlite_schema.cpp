@@ -1,0 +1,173 @@
+#include "store/sqlite_schema.hpp"
+
+#include <sqlite3.h>
+
+#include <array>
+#include <cerrno>
+#include <stdexcept>
+
+namespace gateway::store {
+
+namespace {
+
+constexpr int application_id = 0x57554757; // "WUGW"; file(1) and other versions know it by this
+
+// Headers that scheduling needs are apart from inputs, so that reading a long queue back touches
+// little. Times are milliseconds since 1970, 0 for none; numbers of enums are as in core.
+constexpr auto version_1 = R"sql(
+CREATE TABLE meta (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    batch    INTEGER NOT NULL,  -- number of the last transaction: tells whether a COMMIT happened
+    last_key INTEGER NOT NULL   -- of jobs, handed out so far; keys are never used again
+) STRICT;
+INSERT INTO meta VALUES (1, 0, 0);
+
+CREATE TABLE model_sets (
+    id   INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE jobs (
+    key       INTEGER PRIMARY KEY,
+    secret    INTEGER NOT NULL,
+    state     INTEGER NOT NULL,
+    attempt   INTEGER NOT NULL,
+    retries   INTEGER NOT NULL,
+    flags     INTEGER NOT NULL, -- 1 sync, 2 low priority, 4 cancel asked
+    submitted INTEGER NOT NULL,
+    queued    INTEGER NOT NULL,
+    started   INTEGER NOT NULL,
+    ended     INTEGER NOT NULL,
+    execution_timeout INTEGER NOT NULL,
+    ttl       INTEGER NOT NULL,
+    input_bytes INTEGER NOT NULL,
+    models    INTEGER NOT NULL, -- model_sets.id
+    webhook   TEXT NOT NULL,
+    error     TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE inputs (
+    key  INTEGER PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE attempts (
+    job     INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    backend TEXT NOT NULL,
+    started INTEGER NOT NULL,
+    ended   INTEGER,            -- outcome; NULL while it runs
+    PRIMARY KEY (job, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE results (
+    key    INTEGER PRIMARY KEY,
+    file   TEXT NOT NULL,
+    size   INTEGER NOT NULL,
+    splice INTEGER NOT NULL,
+    extra  TEXT NOT NULL,
+    layout BLOB NOT NULL        -- where the images lie
+) STRICT;
+)sql";
+
+// migrations[v] takes a database from version v to v + 1.
+constexpr std::array<const char*, schema_version> migrations{version_1};
+
+int number(SQLite::Database& db, const char* query) { return db.execAndGet(query).getInt(); }
+
+[[noreturn]] void refuse(const std::string& file, const std::string& what,
+                         const std::string& advice)
+{
+    throw std::runtime_error("cannot open the journal " + file + ": " + what + "; " + advice);
+}
+
+void check_owner(SQLite::Database& db, const std::string& file)
+{
+    const int version = number(db, "PRAGMA user_version");
+    if (version > schema_version)
+        refuse(file,
+               "it was written by a newer webui-gateway (schema " + std::to_string(version) +
+                   ", this one knows up to " + std::to_string(schema_version) + ")",
+               "run that version, or give another data directory");
+    const bool is_ours = number(db, "PRAGMA application_id") == application_id;
+    const bool is_empty = number(db, "SELECT count(*) FROM sqlite_master") == 0;
+    if (!is_ours && !is_empty)
+        refuse(file, "it is the database of another program",
+               "give another data directory, or move the file away");
+    // Only before the first table: afterwards it would take a whole VACUUM.
+    if (is_empty)
+        db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+}
+
+void apply_settings(SQLite::Database& db)
+{
+    db.exec("PRAGMA journal_mode = WAL");
+    db.exec("PRAGMA synchronous = FULL");
+    // Checkpoints are taken between batches, never inside a COMMIT.
+    db.exec("PRAGMA wal_autocheckpoint = 0");
+    db.exec("PRAGMA journal_size_limit = 67108864");
+    db.exec("PRAGMA cache_size = -16384"); // KiB
+    db.exec("PRAGMA temp_store = MEMORY");
+    db.exec("PRAGMA trusted_schema = OFF");
+}
+
+void migrate(SQLite::Database& db)
+{
+    for (int v = number(db, "PRAGMA user_version"); v < schema_version; ++v) {
+        SQLite::Transaction step(db, SQLite::TransactionBehavior::IMMEDIATE);
+        db.exec(migrations[static_cast<std::size_t>(v)]);
+        db.exec("PRAGMA application_id = " + std::to_string(application_id));
+        db.exec("PRAGMA user_version = " + std::to_string(v + 1));
+        step.commit();
+    }
+}
+
+[[noreturn]] void explain(const SQLite::Exception& e, const std::string& file)
+{
+    const std::string what = e.what();
+    switch (e.getErrorCode()) {
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        refuse(file, "it is damaged (" + what + ")",
+               "restore it from a copy, or move it away to start with an empty queue");
+    case SQLITE_FULL: refuse(file, "the disk is full", "make room and start again");
+    case SQLITE_BUSY:
+        refuse(file, "another program has locked it", "close that program and start again");
+    default: refuse(file, what, "check that its folder exists and that this user may write there");
+    }
+}
+
+} // namespace
+
+std::unique_ptr<SQLite::Database> open_database(const std::string& file, const std::string& vfs)
+{
+    constexpr int patience_ms = 2000; // with somebody's sqlite3 shell
+    try {
+        const int flags = SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX;
+        auto db = std::make_unique<SQLite::Database>(file, flags, patience_ms, vfs);
+        check_owner(*db, file);
+        apply_settings(*db);
+        migrate(*db);
+        return db;
+    } catch (const SQLite::Exception& e) {
+        explain(e, file);
+    }
+}
+
+journal_errc meaning_of(const SQLite::Exception& e, const SQLite::Database* db)
+{
+    const int primary = e.getErrorCode() & 0xff;
+    if (primary == SQLITE_FULL)
+        return journal_errc::full;
+    if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB)
+        return journal_errc::corrupt;
+    // SQLite says FULL for ENOSPC at a write only; quotas and syncs come as I/O errors.
+    if (primary == SQLITE_IOERR && db != nullptr) {
+        const int system = sqlite3_system_errno(db->getHandle());
+        if (system == ENOSPC || system == EDQUOT)
+            return journal_errc::full;
+    }
+    return journal_errc::io;
+}
+
+} // namespace gateway::store

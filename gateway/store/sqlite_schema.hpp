@@ -1,0 +1,23 @@
+#pragma once
+
+// Opens the journal's database file: its settings, its version, and the way forward from older
+// versions. Private to store.
+
+#include "store/journal.hpp"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <memory>
+#include <string>
+
+namespace gateway::store {
+
+constexpr int schema_version = 1;
+
+// Ready to use and of this version. Throws std::runtime_error that says what to do.
+std::unique_ptr<SQLite::Database> open_database(const std::string& file, const std::string& vfs);
+
+// What a failed call means to whoever asked for it.
+journal_errc meaning_of(const SQLite::Exception& e, const SQLite::Database* db);
+
+} // namespace gateway::store
