@@ -146,7 +146,7 @@ struct compat_settings {
     bool original_gates = false;
 };
 
-enum class model_rule {
+enum class model_policy {
     strict,  // a model that cannot be prepared fails the job
     lenient, // … is logged, and the job runs without it
 };
@@ -160,7 +160,7 @@ struct models_settings {
     std::string embeddings;
     std::string default_checkpoint; // name, for jobs that bring none
     std::string default_checkpoint_url;
-    model_rule rule = model_rule::strict;
+    model_policy policy = model_policy::strict;
     milliseconds after_download_settle = seconds(3);
     std::int64_t after_download_tries = 30; // of the service gate
     milliseconds unused_after = hours(30 * 24);
@@ -244,7 +244,7 @@ struct origin {
     place from = place::program;
     std::string where; // "gateway.toml:12", "PORT", "--listen"
 };
-std::string to_text(const origin& o); // "default", "file gateway.toml:12", "environment PORT", …
+std::string to_text(const origin& o); // "default", "gateway.toml:12", "environment PORT", …
 
 struct flag {
     std::string name;  // "--listen", "--set"
@@ -258,7 +258,9 @@ struct sources {
     std::map<std::string, std::string> environment;
     std::vector<flag> flags; // in the order given; a list collects what its flags bring
     // For the files that settings name: secrets in `…_FILE` and auth.keys_file.
-    std::function<result<std::string>(const std::string& path)> read_file;
+    std::function<result<std::string>(const std::string& path)> read_file = no_file;
+
+    static result<std::string> no_file(const std::string& path); // "No such file", always
 };
 
 // One thing that is wrong: where, what was found, what would be right.
@@ -286,6 +288,8 @@ loaded load_from_system(const std::string& file_path, std::vector<flag> flags);
 std::string print(const loaded& of);
 // `config check`: "ok" with the notes, or every problem on a line of its own.
 std::string check(const loaded& of);
+// The documented file with every default: what config/webui-gateway.toml holds.
+std::string reference();
 
 // A flag that has a name of its own, for the command line's help.
 struct flag_help {

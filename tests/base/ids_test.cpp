@@ -14,7 +14,7 @@ namespace {
 
 int calls = 0;
 
-// Interrupted first, then a byte at a time at most 100, as getrandom(2) may.
+// Interrupted first, then at most 100 bytes at a time, as getrandom(2) may.
 ssize_t hesitant_kernel(void* into, std::size_t size, unsigned)
 {
     if (++calls == 1) {
