@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <tuple>
 
 #include <toml++/toml.h>
 
@@ -86,8 +87,9 @@ file_reading read_toml(const std::string& name, const std::string& text)
                                    value_of(value), line_of(key.source())});
     }
     // toml++ sorts by name; people read from the top.
-    std::stable_sort(out.entries.begin(), out.entries.end(),
-                     [](const file_entry& a, const file_entry& b) { return a.line < b.line; });
+    std::sort(out.entries.begin(), out.entries.end(), [](const file_entry& a, const file_entry& b) {
+        return std::tie(a.line, a.table, a.key) < std::tie(b.line, b.table, b.key);
+    });
     return out;
 }
 
