@@ -1,0 +1,85 @@
+#pragma once
+
+// Model files on disk: written beside their place under a name that no WebUI lists, hashed on the
+// way, and published in one step that never replaces anything (downloads.md §3.5–3.7). All disk
+// work is on lanes.
+
+#include "core/model.hpp"
+#include "net/async.hpp"
+#include "store/file_system.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gateway::store {
+
+// Why a file could not be written or published, for people.
+struct file_failure {
+    std::string what;
+    bool permanent = false; // e.g. another file has the name; more space or a retry would not help
+};
+template <class T> using file_result = boost::system::result<T, file_failure>;
+[[noreturn]] void throw_exception_from_error(const file_failure& f,
+                                             const boost::source_location& where);
+
+// One model file that is being written. Dropped without publish(), it leaves nothing behind.
+class model_writer {
+public:
+    model_writer(model_writer&&) noexcept;
+    model_writer& operator=(model_writer&&) noexcept;
+    ~model_writer();
+
+    // The next bytes. The hash follows what is contiguous from the start.
+    net::task<error_code> append(std::string_view bytes);
+    // Bytes at a place of their own, for files that come in segments.
+    net::task<error_code> write(std::uint64_t offset, std::string_view bytes);
+    std::uint64_t size() const; // written so far
+
+    // Of the whole file, as lower-case hex; after the last byte.
+    net::task<std::string> sha256();
+    // fsync, the final name without replacing anything, fsync of the folder. A file of that name
+    // with the same content is a success; with another content, a permanent failure.
+    net::task<file_result<std::filesystem::path>> publish(std::string file_name);
+
+private:
+    friend class model_files;
+    struct state;
+    explicit model_writer(std::unique_ptr<state> s);
+    std::unique_ptr<state> state_;
+};
+
+struct found_file {
+    std::filesystem::path path;
+    std::string name; // stem
+    std::uint64_t size = 0;
+    wall_time modified{};
+};
+
+class model_files {
+public:
+    // `owner`: 8 hex digits of this gateway instance, in the names of its partial files.
+    model_files(file_system& fs, net::lane& disk, net::lane& hash, std::string owner);
+
+    // Makes the folder when missing. Refuses at once when `size` does not fit on the disk.
+    net::task<file_result<model_writer>> create(std::filesystem::path folder, std::string name,
+                                                std::optional<std::uint64_t> size);
+    // Every model file below the folder (webui.md §5); an empty list when there is no such folder.
+    net::task<std::vector<found_file>> list(std::filesystem::path folder);
+    // Reads the whole file.
+    net::task<result<std::string>> sha256_of(std::filesystem::path file);
+    // Our own partial files in the folder, left over from a crash; returns how many were removed.
+    net::task<std::size_t> sweep_partials(std::filesystem::path folder);
+
+private:
+    file_system& fs_;
+    net::lane& disk_;
+    net::lane& hash_;
+    std::string owner_;
+};
+
+} // namespace gateway::store
