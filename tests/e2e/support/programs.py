@@ -9,10 +9,26 @@ import tempfile
 from . import contract
 from .http_client import Client
 from .process import Process
+from .servers import safetensors
 from .waiting import wait_until
 
 TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
 _ADDRESS = re.compile(r"127\.0\.0\.1:(\d+)")
+
+
+def nobody():
+    """The URL of a WebUI that does not exist: jobs stay queued."""
+    return "http://127.0.0.1:9"
+
+
+def add_model(models_dir, name, kind="checkpoint", mib=0.1):
+    """Puts a valid model file where a WebUI looks for it."""
+    folder = os.path.join(models_dir, {"checkpoint": "Stable-diffusion", "lora": "Lora"}[kind])
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, f"{name}.safetensors")
+    with open(path, "wb") as file:
+        file.write(safetensors(name, kind, mib))
+    return path
 
 
 def program():
@@ -55,11 +71,14 @@ class _Server(Process):
 
 
 class Simulator(_Server):
-    """`webui-gateway simulate`, fast unless told otherwise. options: {"dialect": "forge", "fault": "…"}."""
+    """`webui-gateway simulate`, fast and with one checkpoint, "base", unless told otherwise.
+    options: {"dialect": "forge", "fault": "…"}."""
 
     def __init__(self, port=0, models_dir=None, prefix=(), **options):
         self._own_dir = None if models_dir else tempfile.mkdtemp(prefix="simulator-")
         self.models_dir = models_dir or self._own_dir
+        if self._own_dir:
+            add_model(self.models_dir, "base")
         options = {"speed": 100, **options}
         arguments = ["simulate", "--listen", f"127.0.0.1:{port}", "--models-dir", self.models_dir]
         for name, value in options.items():
@@ -78,7 +97,8 @@ class Gateway(_Server):
     """`webui-gateway serve`. Every answer to its client is held against proto/openapi.yaml.
 
     webuis: URLs; simulate: how many simulators it starts itself; settings: {"retry.interval": "50ms"};
-    prefix: a command that runs it, as taskset does. The data folder outlives restart() and goes with close() or the with statement."""
+    prefix: a command that runs it, as taskset does. Its simulators are fast and have a checkpoint, "base".
+    The data folder outlives restart() and goes with close() or the with statement."""
 
     def __init__(self, webuis=(), simulate=0, settings=None, flags=(), data_dir=None, port=0, environment=None,
                  check_contract=True, prefix=()):
@@ -89,9 +109,14 @@ class Gateway(_Server):
         arguments = ["serve", "--listen", f"127.0.0.1:{port}", "--data-dir", self.data_dir]
         for url in webuis:
             arguments += ["--webui", url]
+        self.models_dir = os.path.join(os.path.dirname(self.data_dir), "models")
+        defaults = {"models.dir": self.models_dir}
         if simulate:
             arguments += [f"--simulate={simulate}"]
-        for key, value in (settings or {}).items():
+            defaults["simulate.speed"] = 20
+            if not os.path.exists(self.models_dir):
+                add_model(self.models_dir, "base")
+        for key, value in {**defaults, **(settings or {})}.items():
             arguments += ["--set", f"{key}={value}"]
         super().__init__([*arguments, *flags], "gateway", environment, prefix=prefix)
         self.client = Client(self.url, on_answer=contract.check if check_contract else None)
