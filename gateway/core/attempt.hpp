@@ -25,9 +25,9 @@
 //                    `connection_failed` to the inbox when it ends.
 //     poll_progress  GET /progress; `progress_read` or `progress_failed`
 //     interrupt      POST /interrupt on a connection of its own; `interrupt_sent` or `…_failed`
-//     probe          tell the backend machine `reply_lost`, once; the inbox gets
-//                    `backend_restarted` when its epoch changes, `backend_idle` when it is ready
-//                    again, `backend_stuck` when it says so. Answer `tick`.
+//     probe          tell the backend machine `reply_lost` and answer `probe_asked`. The inbox then
+//                    gets `backend_restarted` when its epoch has changed, else `backend_idle` when
+//                    it is ready again, or `backend_stuck` when it says so.
 //     wait           nothing to do; answer `tick`
 //     finish         read end(); drop the POST's connection if it is still open, and tell the
 //                    backend machine `job_ended`
@@ -100,6 +100,7 @@ public:
     struct shutdown_asked {}; // the grace of a drain is over
     struct interrupt_sent {};
     struct interrupt_failed {};
+    struct probe_asked {};
     struct backend_restarted {
         std::string why;
     };
@@ -142,6 +143,7 @@ private:
     void handle(const shutdown_asked&, steady_time now);
     void handle(const interrupt_sent&, steady_time now);
     void handle(const interrupt_failed&, steady_time now);
+    void handle(const probe_asked&, steady_time now);
     void handle(const backend_restarted& e, steady_time now);
     void handle(const backend_idle&, steady_time now);
     void handle(const backend_stuck& e, steady_time now);
@@ -176,7 +178,7 @@ private:
     // probing
     outcome if_idle_ = outcome::lost_running;
     std::string lost_why_;
-    bool probe_told_ = false;
+    bool probe_asked_ = false;
     steady_time probe_limit_{};
     attempt_end end_;
 };

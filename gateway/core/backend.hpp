@@ -53,9 +53,9 @@ enum class webui_mode : std::uint8_t {
 
 struct backend_limits {
     webui_mode mode = webui_mode::unknown;
-    duration port_interval = std::chrono::milliseconds(200); // between connects while down
-    duration watch_interval = std::chrono::seconds(1);       // between connects otherwise
-    duration settle = std::chrono::seconds(5);               // between open port and first request
+    duration port_interval = std::chrono::milliseconds(200);  // between connects while down
+    duration watch_interval = std::chrono::milliseconds(500); // between connects otherwise
+    duration settle = std::chrono::seconds(5);                // between open port and first request
     duration careful_interval = std::chrono::seconds(3); // between requests until a route exists
     duration route_interval = std::chrono::milliseconds(500); // the same with nowebui
     duration route_timeout = std::chrono::seconds(30);
@@ -248,24 +248,26 @@ private:
 
     void pass_time(steady_time now);
     backend_step plan() const;
-    backend_step main_step() const;
+    backend_step own_step() const;
+    duration watch_gap() const;
+    duration request_gap() const;
     void enter(backend_state next, std::string reason, steady_time now);
-    void lose(steady_time now);
-    void go_down(std::string why, steady_time now);
-    void recover(std::string why, steady_time now);
+    void begin_requests(std::string reason, steady_time now);
+    void lose();
+    void go_down(const std::string& why, steady_time now);
+    void recover(const std::string& why, steady_time now);
+    void missing_again(steady_time now);
+    void enter_extensions(steady_time now);
     void enter_models(steady_time now);
     void enter_warming(std::string why, steady_time now);
     void enter_ready(steady_time now);
     void occupy(std::string why, part first, backend_state back, steady_time now);
-    void leave_occupied(steady_time now);
-    void break_down(std::string why, steady_time now);
+    void still_occupied(steady_time now);
+    void go_on(steady_time now);
+    void break_down(const std::string& why, steady_time now);
     void count_failure(const std::string& why, steady_time now);
-    void strike(const std::string& why, steady_time now);
-    void gate_try(const std::string& why, int limit, duration interval, const char* gate,
-                  steady_time now);
-    void try_again(duration after, steady_time now);
-    bool careful() const { return mode_ != webui_mode::nowebui; }
-    bool on_the_ladder() const { return recovering_; }
+    bool gate_gave_up(const char* gate, int limit, const std::string& why, steady_time now);
+    void after_job(const job_ended& e, steady_time now);
 
     backend_limits limits_;
     webui_mode mode_;
@@ -276,22 +278,26 @@ private:
     int tries_ = 0;
     steady_time next_at_;    // of the state's own action
     steady_time next_watch_; // of the connect beside it
+    steady_time out_since_;  // not ready since
     std::uint64_t epoch_ = 1;
-    bool serving_ = false;    // has been ready in this epoch
-    bool recovering_ = false; // on the ladder of handler.md §4
-    bool clean_pending_ = false;
-    steady_time out_since_;     // not ready since
-    steady_time missing_since_; // of ROUTE_MISSING; see missing_
-    bool missing_ = false;
-    bool busy_ = false; // a job of ours runs
+    bool serving_ = false; // has been ready in this epoch
+    bool busy_ = false;    // a job of ours runs
     bool stuck_ = false;
     bool reread_ = false; // lists_changed came while something else was on
     int strikes_ = 0;
     int failures_ = 0; // of jobs, in a row
     backoff breaker_;
-    backend_state back_ = backend_state::warming; // where occupied leads
-    int idle_readings_ = 0;                       // in a row
+    // The ladder of handler.md §4, and how long the route has been missing.
+    bool recovering_ = false;
+    bool clean_pending_ = false;
+    bool missing_ = false;
+    steady_time recovering_since_;
+    steady_time missing_since_;
+    // Occupied.
+    backend_state back_ = backend_state::warming; // where it leads
+    int idle_readings_ = 0;                       // in a row, with the same stamp
     std::string idle_stamp_;
+    steady_time next_interrupt_;
     steady_time occupied_until_;
     progress_mark mark_;
     std::string checkpoint_;

@@ -20,16 +20,20 @@ namespace gateway::core {
 struct catalog_checkpoint {
     std::string title;      // "sub/Foo.safetensors [0123456789]"
     std::string model_name; // "sub_Foo"
-    std::string name;       // "sub/Foo.safetensors": what a request should say
+    std::string name;       // "sub/Foo.safetensors", what a request should say; empty: from title
     std::string hash;       // 10 hex; 8 of the old kind; empty when unknown
     std::string sha256;     // empty when unknown
     std::string filename;   // absolute, on the WebUI's machine
+
+    bool operator==(const catalog_checkpoint&) const = default;
 };
 
 struct catalog_lora {
     std::string name; // the stem, what a tag says
     std::string alias;
     std::string path;
+
+    bool operator==(const catalog_lora&) const = default;
 };
 
 struct catalog_limits {
