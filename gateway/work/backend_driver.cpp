@@ -102,6 +102,7 @@ backend_driver::backend_driver(net::executor ex, parts uses, options chosen)
       disk_(uses.disk),
       sets_(uses.sets),
       offers_changed_(std::move(uses.offers_changed)),
+      waived_(std::move(uses.waived)),
       cache_paths_(std::move(chosen.cache_paths)),
       calls_(uses.http, uses.dialer, uses.time, std::move(chosen.calls)),
       machine_(chosen.limits, uses.time.now()),
@@ -365,7 +366,15 @@ net::task<backend::event> backend_driver::clean_caches()
 
 bool backend_driver::can_run(core::set_id files)
 {
-    return machine_.ready() && running_ == 0 && catalog_.has_all(files, sets_);
+    if (!machine_.ready() || running_ != 0)
+        return false;
+    if (catalog_.has_all(files, sets_))
+        return true;
+    const auto& set = sets_.at(files);
+    return std::all_of(set.begin(), set.end(), [this](const core::model_ref& file) {
+        return is_waived(file) ||
+               catalog_.resolve(file).result == core::model_resolution::kind::found;
+    });
 }
 
 bool backend_driver::has_loaded(std::string_view listed_name) const

@@ -31,6 +31,8 @@ public:
         net::lane& disk;
         const core::model_sets& sets;
         std::function<void()> offers_changed; // jobs may be leased now that could not before
+        // Jobs go without this file (models.policy = "lenient").
+        std::function<bool(const core::model_ref&)> waived;
     };
 
     backend_driver(net::executor ex, parts uses, options chosen);
@@ -42,6 +44,7 @@ public:
     const std::string& name() const { return calls_.name(); }
     webui& calls() { return calls_; }
     bool can_run(core::set_id files);
+    bool is_waived(const core::model_ref& file) const { return waived_ && waived_(file); }
     std::uint64_t epoch() const { return machine_.epoch(); }
     const core::progress_mark& mark() const { return machine_.mark(); }
     const core::catalog& offers() const { return catalog_; }
@@ -82,6 +85,7 @@ private:
     net::lane& disk_;
     const core::model_sets& sets_;
     std::function<void()> offers_changed_;
+    std::function<bool(const core::model_ref&)> waived_;
     std::vector<std::string> cache_paths_;
     webui calls_;
     core::backend machine_;

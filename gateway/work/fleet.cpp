@@ -89,6 +89,13 @@ bool fleet::lists(const core::model_ref& file) const
     });
 }
 
+bool fleet::anyone_ready() const
+{
+    return std::any_of(drivers_.begin(), drivers_.end(), [](const auto& driver) {
+        return driver->view().state == core::backend_state::ready;
+    });
+}
+
 std::vector<core::backend_status> fleet::backends() const
 {
     std::vector<core::backend_status> all;

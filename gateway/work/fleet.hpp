@@ -23,6 +23,7 @@ public:
         jobs::jobs& jobs;
         store::spool& spool;
         const core::models_port& models;
+        std::function<bool(const core::model_ref&)> waived; // backend_driver::parts
     };
 
     // Throws std::invalid_argument when a URL is wrong.
@@ -40,6 +41,9 @@ public:
     void files_arrived(bool checkpoints, bool loras);
     // Whether any WebUI that is up lists this file by itself.
     bool lists(const core::model_ref& file) const;
+
+    // Whether one WebUI's lists are known.
+    bool anyone_ready() const;
 
     std::vector<core::backend_status> backends() const override;
 

@@ -137,24 +137,21 @@ std::optional<runner::order> runner::prepare(const jobs::lease& lease, std::stri
     order out;
     proto::backend_names names;
     if (job->checkpoint) {
-        const auto found = backend_.offers().resolve(*job->checkpoint);
-        if (found.result != core::model_resolution::kind::found) {
-            why = found.reason;
+        const auto name = resolve(lease, *job->checkpoint, why);
+        if (!name)
             return std::nullopt;
-        }
-        names.checkpoint = found.send;
-        out.expected.checkpoint = found.send;
-        out.expected.checkpoint_sha256 = job->checkpoint->sha256;
-        out.model_loaded = backend_.has_loaded(found.send);
+        names.checkpoint = *name;
+        out.expected.checkpoint = *name;
+        out.expected.checkpoint_sha256 = name->empty() ? "" : job->checkpoint->sha256;
+        out.model_loaded = name->empty() || backend_.has_loaded(*name);
     }
     for (const auto& lora : job->loras) {
-        const auto found = backend_.offers().resolve(lora.file);
-        if (found.result != core::model_resolution::kind::found) {
-            why = found.reason;
+        const auto name = resolve(lease, lora.file, why);
+        if (!name)
             return std::nullopt;
-        }
-        names.loras.push_back(found.send);
-        out.expected.loras.push_back(found.send);
+        names.loras.push_back(*name);
+        if (!name->empty())
+            out.expected.loras.push_back(*name);
     }
     auto sampler = proto::resolve_sampler(job->sampler, job->scheduler, backend_.samplers(),
                                           backend_.schedulers());
@@ -169,6 +166,22 @@ std::optional<runner::order> runner::prepare(const jobs::lease& lease, std::stri
     out.wants_images = job->wants_images;
     out.body = proto::txt2img_body(*job, names);
     return out;
+}
+
+// What this WebUI calls the file; empty when the job must go without it.
+std::optional<std::string> runner::resolve(const jobs::lease& lease, const core::model_ref& file,
+                                           std::string& why) const
+{
+    auto found = backend_.offers().resolve(file);
+    if (found.result == core::model_resolution::kind::found)
+        return std::move(found.send);
+    if (backend_.is_waived(file)) {
+        log::warning("the job runs without a file that could not be had",
+                     {{"job_id", lease.id}, {"file", file.name}});
+        return std::string();
+    }
+    why = std::move(found.reason);
+    return std::nullopt;
 }
 
 // --- the attempt ---

@@ -38,6 +38,8 @@ private:
 
     net::task<> carry(jobs::lease lease);
     std::optional<order> prepare(const jobs::lease& lease, std::string& why) const;
+    std::optional<std::string> resolve(const jobs::lease& lease, const core::model_ref& file,
+                                       std::string& why) const;
     net::task<core::attempt_end> drive(run_state& state);
     net::task<> act(run_state& state, core::attempt_action what);
     net::task<> conclude(run_state& state, core::attempt_end end);
