@@ -94,7 +94,8 @@ int main(int argc, char** argv)
 
     auto* configuring = program.add_subcommand("config", "look at the settings");
     configuring->require_subcommand(1);
-    auto* checking = configuring->add_subcommand("check", "say what is wrong with them, if anything");
+    auto* checking =
+        configuring->add_subcommand("check", "say what is wrong with them, if anything");
     settings.add_to(*checking);
     auto* printing = configuring->add_subcommand("print", "every setting and where it came from");
     settings.add_to(*printing);
