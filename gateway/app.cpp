@@ -50,6 +50,7 @@ public:
 
 private:
     net::task<> main();
+    net::task<> close(net::task_group& everything, std::exception_ptr& failure);
     net::task<> start();
     net::task<> drain();
     net::task<> wait_for_the_end();
@@ -61,7 +62,7 @@ private:
     config::loaded loaded_;
     const config::settings& settings_ = loaded_.settings;
     log::session log_{log_options(settings_.log)};
-    store::data_lock lock_{settings_.data.dir};
+    store::data_dir data_{settings_.data.dir};
     net::loop loop_;
     net::real_time time_;
     net::lane journal_lane_{"journal", 1};
@@ -76,9 +77,9 @@ private:
     net::client http_{*dialer_, time_, wheel_};
     simulators simulators_{loop_.ex(), time_, loaded_};
     std::unique_ptr<store::journal> journal_ =
-        store::open_sqlite(settings_.data.dir + "/journal.db", journal_lane_);
-    store::spool spool_{settings_.data.dir + "/spool", disk_};
-    store::model_files files_{store::real_files(), disk_, hash_, lock_.instance().substr(0, 8)};
+        store::open_sqlite(data_.journal_file().string(), journal_lane_);
+    store::spool spool_{data_.spool_folder(), disk_};
+    store::model_files files_{store::real_files(), disk_, hash_, data_.owner()};
     jobs::jobs jobs_{loop_.ex(),
                      time_,
                      *journal_,
@@ -107,7 +108,7 @@ program::program(config::loaded loaded)
               [this](const core::model_ref& file) { return models_.waived(file); }},
              backend_options(settings_, webui_urls()), runner_options(settings_)),
       doors_({jobs_, fleet_, &models_, journal_.get(), &spool_, time_, disk_, settings_, random_,
-              loop_.stats(), checks()}),
+              checks()}),
       server_(loop_.ex(), time_, wheel_, doors_.service(), server_limits(settings_.server))
 {
 }
@@ -120,10 +121,7 @@ std::vector<std::string> program::webui_urls()
 // What must be well before a job can be accepted and kept.
 std::vector<api::check> program::checks()
 {
-    auto journal = [this]() -> std::string {
-        const auto& numbers = journal_->counters();
-        return numbers.failing ? "the journal fails: " + numbers.last_failure : "";
-    };
+    auto journal = [this] { return journal_->counters().last_failure; };
     return {{"journal", std::move(journal)}};
 }
 
@@ -132,23 +130,26 @@ int program::run()
     for (const auto& note : loaded_.notes)
         log::warning(note);
     loop_.on_signal({SIGTERM, SIGINT}, [this](int signal) { hear(signal); });
-    std::exception_ptr failure;
     net::task_group top(loop_.ex());
     top.spawn(main());
-    auto end = [](net::task_group& group, net::loop& loop, std::exception_ptr& why) -> net::task<> {
-        try {
-            co_await group.join();
-        } catch (...) {
-            why = std::current_exception();
-        }
-        loop.finish();
-    };
+    std::exception_ptr failure;
     net::task_group closing(loop_.ex());
-    closing.spawn(end(top, loop_, failure));
+    closing.spawn(close(top, failure));
     loop_.run();
     if (failure)
         std::rethrow_exception(failure);
     return exit_code_;
+}
+
+// Lets the loop run dry once everything has ended.
+net::task<> program::close(net::task_group& everything, std::exception_ptr& failure)
+{
+    try {
+        co_await everything.join();
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    loop_.finish();
 }
 
 void program::hear(int signal)
