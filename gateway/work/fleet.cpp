@@ -15,11 +15,17 @@ fleet::fleet(net::executor ex, parts uses, std::vector<backend_driver::options> 
              runner::options running)
     : jobs_(uses.jobs), time_(uses.time), stopping_(ex), changes_(ex)
 {
-    const backend_driver::parts driving{
-        uses.http, uses.dialer, uses.time, uses.disk, uses.jobs.sets(), [this] {
-            jobs_.offers_changed();
-            changes_.bump();
-        }};
+    auto offers_changed = [this] {
+        jobs_.offers_changed();
+        changes_.bump();
+    };
+    const backend_driver::parts driving{uses.http,
+                                        uses.dialer,
+                                        uses.time,
+                                        uses.disk,
+                                        uses.jobs.sets(),
+                                        std::move(offers_changed),
+                                        std::move(uses.waived)};
     for (auto& options : backends) {
         drivers_.push_back(std::make_unique<backend_driver>(ex, driving, std::move(options)));
         runners_.push_back(std::make_unique<runner>(
