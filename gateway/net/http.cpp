@@ -305,6 +305,15 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
     out += "\r\n";
 }
 
+// What follows the status line when the service has written every header itself.
+void append_raw_fields(std::string& out, const response& answer, const head_facts& facts)
+{
+    out += "\r\n";
+    for (const auto& [name, value] : answer.headers)
+        append_field(out, name, value);
+    out += facts.keep_alive ? "\r\n" : "connection: close\r\n\r\n";
+}
+
 } // namespace
 
 void append_head(std::string& out, const response& answer, const head_facts& facts,
@@ -314,6 +323,10 @@ void append_head(std::string& out, const response& answer, const head_facts& fac
     append_number(out, static_cast<std::uint64_t>(answer.status));
     out += ' ';
     out += reason_phrase(answer.status);
+    if (answer.raw_headers) {
+        append_raw_fields(out, answer, facts);
+        return;
+    }
     out += "\r\nDate: ";
     out += date;
     out += "\r\n";

@@ -1,5 +1,7 @@
 #include "tools/simulator/catalog.hpp"
 
+#include "base/text.hpp"
+
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -17,14 +19,6 @@ namespace {
 constexpr std::uint64_t old_hash_offset = 0x100000;
 constexpr std::size_t old_hash_bytes = 0x10000;
 constexpr std::uint64_t largest_header = 100'000'000; // safetensors' own limit
-
-std::string lower(std::string_view text)
-{
-    std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    return out;
-}
 
 class sha256 {
 public:
@@ -104,7 +98,8 @@ std::vector<model_file> walk(const fs::path& folder, const std::set<std::string>
     for (fs::recursive_directory_iterator it(folder, options, ec), end; !ec && it != end;
          it.increment(ec)) {
         std::error_code ignored;
-        if (!it->is_regular_file(ignored) || !extensions.contains(lower(it->path().extension().string())))
+        if (!it->is_regular_file(ignored) ||
+            !extensions.contains(to_lower(it->path().extension().string())))
             continue;
         model_file file;
         file.name = it->path().lexically_relative(folder).generic_string();
@@ -114,12 +109,15 @@ std::vector<model_file> walk(const fs::path& folder, const std::set<std::string>
         out.push_back(std::move(file));
     }
     std::sort(out.begin(), out.end(), [](const model_file& a, const model_file& b) {
-        return std::pair(lower(a.name), a.name) < std::pair(lower(b.name), b.name);
+        return std::pair(to_lower(a.name), a.name) < std::pair(to_lower(b.name), b.name);
     });
     return out;
 }
 
-bool is_vae(const model_file& file) { return lower(file.name).find(".vae.") != std::string::npos; }
+bool is_vae(const model_file& file)
+{
+    return to_lower(file.name).find(".vae.") != std::string::npos;
+}
 
 json::object metadata_of(const std::string& path)
 {
@@ -142,9 +140,12 @@ json::object metadata_of(const std::string& path)
 } // namespace
 
 model_folders::model_folders(const fs::path& root)
-    : checkpoints(root / "Stable-diffusion"), loras(root / "Lora"), vaes(root / "VAE"),
+    : checkpoints(root / "Stable-diffusion"),
+      loras(root / "Lora"),
+      vaes(root / "VAE"),
       embeddings(root / "embeddings")
-{}
+{
+}
 
 void model_folders::create() const
 {
@@ -161,7 +162,8 @@ std::string checkpoint::title() const
 
 std::vector<std::string> checkpoint::ids() const
 {
-    std::vector<std::string> out{old_hash, model_name, title(), name, stem(), name + " [" + old_hash + "]"};
+    std::vector<std::string> out{old_hash, model_name, title(),
+                                 name,     stem(),     name + " [" + old_hash + "]"};
     if (!sha256.empty()) {
         const auto bracket = " [" + short_hash() + "]";
         out.insert(out.end(), {short_hash(), sha256, name + bracket, stem() + bracket});
@@ -200,7 +202,8 @@ std::vector<network> scan_networks(const model_folders& folders)
         if (n.path.ends_with(".safetensors"))
             n.metadata = metadata_of(n.path);
         const auto* alias = n.metadata.if_contains("ss_output_name");
-        n.alias = alias != nullptr && alias->is_string() ? std::string(alias->get_string()) : n.stem();
+        n.alias =
+            alias != nullptr && alias->is_string() ? std::string(alias->get_string()) : n.stem();
         out.push_back(std::move(n));
     }
     return out;

@@ -18,18 +18,18 @@ enum class kind {
 
 // What an HTTP request inside the middleware window does to the API (webui.md §1.3).
 enum class race_outcome {
-    exits,          // the main thread raises and the process ends
-    never_has_api,  // the worker thread dies; the UI lives on, /sdapi is 404 until a restart
-    immune,         // nothing happens
+    exits,         // the main thread raises and the process ends
+    never_has_api, // the worker thread dies; the UI lives on, /sdapi is 404 until a restart
+    immune,        // nothing happens
 };
 
 struct dialect {
     simulator::kind kind;
     std::string_view name;
-    std::string_view version;            // as info.version and the infotext say it
-    bool pydantic_v2 = false;            // shape of 422 bodies; 20.7 is no integer
-    bool four_key_errors = true;         // {"error","detail","body","errors"}; else {"detail"}
-    bool splits_scheduler = true;        // "DPM++ 2M Karras" is two things; unknown becomes DPM++ 2M
+    std::string_view version;     // as info.version and the infotext say it
+    bool pydantic_v2 = false;     // shape of 422 bodies; 20.7 is no integer
+    bool four_key_errors = true;  // {"error","detail","body","errors"}; else {"detail"}
+    bool splits_scheduler = true; // "DPM++ 2M Karras" is two things; unknown becomes DPM++ 2M
     bool unknown_lora_drops_all = false; // one unknown LoRA and none is applied
     bool lazy_options = false;           // POST options records the model's name and loads nothing
     bool reload_works = true;            // reload-checkpoint undoes unload-checkpoint

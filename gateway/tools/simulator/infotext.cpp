@@ -122,8 +122,9 @@ json::object read_infotext(std::string_view text)
     const auto negative = rest.find("Negative prompt:");
     const auto prompt = trimmed(rest.substr(0, negative));
     out["Prompt"] = prompt;
-    out["Negative prompt"] =
-        negative == std::string_view::npos ? std::string_view() : trimmed(rest.substr(negative + 16));
+    out["Negative prompt"] = negative == std::string_view::npos
+                                 ? std::string_view()
+                                 : trimmed(rest.substr(negative + 16));
     read_parameters(last, out);
     return out;
 }
@@ -135,11 +136,16 @@ json::object fields_from_infotext(std::string_view text)
         char type; // s, i, f
     };
     constexpr std::array rows{
-        row{"Prompt", "prompt", 's'},           row{"Negative prompt", "negative_prompt", 's'},
-        row{"Seed", "seed", 'i'},               row{"Steps", "steps", 'i'},
-        row{"Sampler", "sampler_name", 's'},    row{"Schedule type", "scheduler", 's'},
-        row{"CFG scale", "cfg_scale", 'f'},     row{"Size-1", "width", 'i'},
-        row{"Size-2", "height", 'i'},           row{"Denoising strength", "denoising_strength", 'f'},
+        row{"Prompt", "prompt", 's'},
+        row{"Negative prompt", "negative_prompt", 's'},
+        row{"Seed", "seed", 'i'},
+        row{"Steps", "steps", 'i'},
+        row{"Sampler", "sampler_name", 's'},
+        row{"Schedule type", "scheduler", 's'},
+        row{"CFG scale", "cfg_scale", 'f'},
+        row{"Size-1", "width", 'i'},
+        row{"Size-2", "height", 'i'},
+        row{"Denoising strength", "denoising_strength", 'f'},
     };
     json::object out;
     const auto found = read_infotext(text);
@@ -158,7 +164,8 @@ json::object fields_from_infotext(std::string_view text)
 parsed_prompt parse_tags(std::string_view prompt)
 {
     const auto is_word = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '_';
     };
     parsed_prompt out;
     for (std::size_t at = 0; at < prompt.size();) {

@@ -87,7 +87,8 @@ struct ridge {
 class landscape {
 public:
     landscape(dice& d, std::size_t width, std::size_t height)
-        : width_(static_cast<float>(width)), height_(static_cast<float>(height)),
+        : width_(static_cast<float>(width)),
+          height_(static_cast<float>(height)),
           tilt_(d.between(-0.25F, 0.25F))
     {
         const float hue = d.between(0, 1);
@@ -326,6 +327,30 @@ picture paint(const subject& what)
     write_prompt(p, what.prompt);
     write_mark(p);
     return p;
+}
+
+picture paint_grid(const std::vector<subject>& all)
+{
+    picture out;
+    if (all.empty())
+        return out;
+    const auto rows = static_cast<std::size_t>(std::lround(std::sqrt(all.size())));
+    const auto columns = (all.size() + rows - 1) / rows;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const auto one = paint(all[i]);
+        if (i == 0) {
+            out.width = one.width * columns;
+            out.height = one.height * rows;
+            out.rgb.resize(out.width * out.height * 3);
+        }
+        const std::size_t left = i % columns * one.width;
+        const std::size_t top = i / columns * one.height;
+        for (std::size_t y = 0; y < one.height; ++y) {
+            const auto* from = &one.rgb[y * one.width * 3];
+            std::copy(from, from + one.width * 3, &out.rgb[((top + y) * out.width + left) * 3]);
+        }
+    }
+    return out;
 }
 
 } // namespace gateway::tools::simulator

@@ -22,12 +22,14 @@ struct subject {
     std::int64_t seed = 0;
     std::size_t width = 512, height = 512; // floored to a multiple of 8
     std::string model;
-    std::string loras;       // names and multipliers
-    double done = 1.0;       // below one the picture is still noisy
-    bool black = false;      // what a VAE overflow leaves
+    std::string loras;  // names and multipliers
+    double done = 1.0;  // below one the picture is still noisy
+    bool black = false; // what a VAE overflow leaves
 };
 
 picture paint(const subject& what);
+// Several of one size side by side.
+picture paint_grid(const std::vector<subject>& all);
 
 // With `parameters` as tEXt when it is Latin-1, as iTXt otherwise. Empty text: no chunk.
 std::string encode_png(const picture& p, std::string_view parameters);

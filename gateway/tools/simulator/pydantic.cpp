@@ -426,8 +426,8 @@ validated read_any_object(std::string_view content_type, std::string_view body, 
     return read_dict(content_type, body, pydantic_v2);
 }
 
-validated read_body(const model& fields, std::string_view content_type, std::string_view body,
-                    bool pydantic_v2)
+validated read_body(const request_model& fields, std::string_view content_type,
+                    std::string_view body, bool pydantic_v2)
 {
     auto read = read_dict(content_type, body, pydantic_v2);
     auto* given = std::get_if<json::object>(&read);
@@ -466,9 +466,8 @@ validated read_body(const model& fields, std::string_view content_type, std::str
     return out;
 }
 
-std::variant<bool, invalid> read_query_flag(std::string_view name,
-                                            const std::optional<std::string>& text,
-                                            bool pydantic_v2)
+std::variant<bool, invalid>
+read_query_flag(std::string_view name, const std::optional<std::string>& text, bool pydantic_v2)
 {
     if (!text)
         return false;

@@ -42,9 +42,7 @@ char32_t next_character(std::string_view text, std::size_t& at)
 
 void append_utf8(std::string& out, char32_t code)
 {
-    const auto tail = [&](int shift) {
-        out += static_cast<char>(0x80 | ((code >> shift) & 0x3f));
-    };
+    const auto tail = [&](int shift) { out += static_cast<char>(0x80 | ((code >> shift) & 0x3f)); };
     if (code < 0x80) {
         out += static_cast<char>(code);
     } else if (code < 0x800) {
@@ -67,8 +65,8 @@ void append_string(std::string& out, std::string_view text, bool ascii_only)
     out += '"';
     for (std::size_t at = 0; at < text.size();) {
         const auto byte = static_cast<unsigned char>(text[at]);
-        const bool plain = byte >= 0x20 && byte != '"' && byte != '\\' &&
-                           (!ascii_only || byte < 0x7f);
+        const bool plain =
+            byte >= 0x20 && byte != '"' && byte != '\\' && (!ascii_only || byte < 0x7f);
         if (plain) {
             out += text[at++];
             continue;
@@ -320,7 +318,8 @@ private:
     {
         unsigned code = 0;
         const auto digits = text_.substr(at_, 4);
-        const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), code, 16);
+        const auto [end, ec] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), code, 16);
         if (digits.size() < 4 || ec != std::errc{} || end != digits.data() + 4)
             fail("Invalid \\uXXXX escape", blame);
         at_ += 4;
@@ -374,8 +373,9 @@ private:
         }
         double out = 0;
         if (std::from_chars(text.data(), last, out).ec == std::errc::result_out_of_range)
-            out = text.find("e-") != std::string_view::npos ? 0.0
-                                                            : std::numeric_limits<double>::infinity();
+            out = text.find("e-") != std::string_view::npos
+                      ? 0.0
+                      : std::numeric_limits<double>::infinity();
         return out;
     }
 
@@ -406,15 +406,15 @@ std::string repr(double number)
     if (std::isinf(number))
         return number > 0 ? "inf" : "-inf";
     std::array<char, 40> buffer;
-    const auto end =
-        std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::scientific);
+    const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number,
+                                   std::chars_format::scientific);
     const std::string_view text(buffer.data(), static_cast<std::size_t>(end.ptr - buffer.data()));
     const auto e = text.find('e');
     const int exponent = std::stoi(std::string(text.substr(e + 1)));
     if (exponent < -4 || exponent >= 16)
         return std::string(text);
-    const auto fixed =
-        std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::fixed);
+    const auto fixed = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number,
+                                     std::chars_format::fixed);
     std::string out(buffer.data(), fixed.ptr);
     if (out.find('.') == std::string::npos)
         out += ".0";
@@ -423,8 +423,8 @@ std::string repr(double number)
 
 std::string repr(std::string_view text)
 {
-    const bool single = text.find('\'') == std::string_view::npos ||
-                        text.find('"') != std::string_view::npos;
+    const bool single =
+        text.find('\'') == std::string_view::npos || text.find('"') != std::string_view::npos;
     const char quote = single ? '\'' : '"';
     std::string out(1, quote);
     for (const char c : text) {

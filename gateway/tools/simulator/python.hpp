@@ -1,7 +1,8 @@
 #pragma once
 
-// Python's own text: json.loads with its error messages and positions, json.dumps in both forms that
-// the WebUI uses, and repr() of floats. A client can tell a simulator from the real thing by these.
+// Python's own text: json.loads with its error messages and positions, json.dumps in both forms
+// that the WebUI uses, and repr() of floats. A client can tell a simulator from the real thing by
+// these.
 
 #include <boost/json.hpp>
 
@@ -19,7 +20,8 @@ namespace json = boost::json;
 struct python_error : std::runtime_error {
     python_error(std::string type_name, const std::string& text)
         : std::runtime_error(text), type(std::move(type_name))
-    {}
+    {
+    }
     std::string type;
 };
 

@@ -44,12 +44,15 @@ field required(field f)
     return f;
 }
 
-void add(model& to, model more) { std::move(more.begin(), more.end(), std::back_inserter(to)); }
+void add(request_model& to, request_model more)
+{
+    std::move(more.begin(), more.end(), std::back_inserter(to));
+}
 
 // The fields both kinds of generation begin with.
-model common_fields(const dialect& d, const field& denoising_strength)
+request_model common_fields(const dialect& d, const field& denoising_strength)
 {
-    model out{
+    request_model out{
         text("prompt", ""),
         text("negative_prompt", ""),
         {"styles", field_type::text_list, nullptr},
@@ -92,9 +95,9 @@ model common_fields(const dialect& d, const field& denoising_strength)
     return out;
 }
 
-model hires_fields(const dialect& d)
+request_model hires_fields(const dialect& d)
 {
-    model out{
+    request_model out{
         flag("enable_hr", false),
         integer("firstphase_width", 0),
         integer("firstphase_height", 0),
@@ -116,7 +119,7 @@ model hires_fields(const dialect& d)
     return out;
 }
 
-model init_image_fields()
+request_model init_image_fields()
 {
     return {
         list("init_images"),
@@ -137,7 +140,7 @@ model init_image_fields()
 }
 
 // The API's own fields, which both kinds of generation end with.
-model api_fields()
+request_model api_fields()
 {
     return {
         text("script_name"),
@@ -149,7 +152,7 @@ model api_fields()
     };
 }
 
-model make_txt2img(const dialect& d)
+request_model make_txt2img(const dialect& d)
 {
     auto out = common_fields(d, number("denoising_strength"));
     add(out, hires_fields(d));
@@ -158,7 +161,7 @@ model make_txt2img(const dialect& d)
     return out;
 }
 
-model make_img2img(const dialect& d)
+request_model make_img2img(const dialect& d)
 {
     auto out = common_fields(d, strict(number("denoising_strength", 0.75)));
     add(out, init_image_fields());
@@ -168,7 +171,7 @@ model make_img2img(const dialect& d)
     return out;
 }
 
-model extra_fields()
+request_model extra_fields()
 {
     return {
         strict(integer("resize_mode", 0)),
@@ -188,7 +191,8 @@ model extra_fields()
 }
 
 // One table per dialect, built once.
-const model& per_dialect(const dialect& d, model (*make)(const dialect&), std::vector<model>& kept)
+const request_model& per_dialect(const dialect& d, request_model (*make)(const dialect&),
+                                 std::vector<request_model>& kept)
 {
     if (kept.empty()) {
         for (const auto k : {kind::a1111_1_10, kind::a1111_1_9, kind::reforge, kind::forge})
@@ -199,40 +203,40 @@ const model& per_dialect(const dialect& d, model (*make)(const dialect&), std::v
 
 } // namespace
 
-const model& txt2img_model(const dialect& d)
+const request_model& txt2img_model(const dialect& d)
 {
-    static std::vector<model> kept;
+    static std::vector<request_model> kept;
     return per_dialect(d, make_txt2img, kept);
 }
 
-const model& img2img_model(const dialect& d)
+const request_model& img2img_model(const dialect& d)
 {
-    static std::vector<model> kept;
+    static std::vector<request_model> kept;
     return per_dialect(d, make_img2img, kept);
 }
 
-const model& png_info_model()
+const request_model& png_info_model()
 {
-    static const model fields{required(text("image"))};
+    static const request_model fields{required(text("image"))};
     return fields;
 }
 
-const model& interrogate_model()
+const request_model& interrogate_model()
 {
-    static const model fields{strict(text("image", "")), strict(text("model", "clip"))};
+    static const request_model fields{strict(text("image", "")), strict(text("model", "clip"))};
     return fields;
 }
 
-const model& internal_progress_model()
+const request_model& internal_progress_model()
 {
-    static const model fields{text("id_task"), strict(integer("id_live_preview", -1)),
-                              strict(flag("live_preview", true))};
+    static const request_model fields{text("id_task"), strict(integer("id_live_preview", -1)),
+                                      strict(flag("live_preview", true))};
     return fields;
 }
 
-const model& extra_single_model()
+const request_model& extra_single_model()
 {
-    static const model fields = [] {
+    static const request_model fields = [] {
         auto out = extra_fields();
         out.push_back(strict(text("image", "")));
         return out;
@@ -240,9 +244,9 @@ const model& extra_single_model()
     return fields;
 }
 
-const model& extra_batch_model()
+const request_model& extra_batch_model()
 {
-    static const model fields = [] {
+    static const request_model fields = [] {
         auto out = extra_fields();
         out.push_back(required(list("imageList")));
         return out;

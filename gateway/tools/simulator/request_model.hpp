@@ -32,16 +32,16 @@ struct field {
     bool required = false; // has no default
 };
 
-using model = std::vector<field>;
+using request_model = std::vector<field>;
 
-const model& txt2img_model(const dialect& d);
-const model& img2img_model(const dialect& d);
-const model& png_info_model();
-const model& interrogate_model();
-const model& internal_progress_model();
+const request_model& txt2img_model(const dialect& d);
+const request_model& img2img_model(const dialect& d);
+const request_model& png_info_model();
+const request_model& interrogate_model();
+const request_model& internal_progress_model();
 // The fields that extra-single-image and extra-batch-images share, then their own.
-const model& extra_single_model();
-const model& extra_batch_model();
+const request_model& extra_single_model();
+const request_model& extra_batch_model();
 
 // What a validation found wrong: the whole 422 body.
 struct invalid {
@@ -54,13 +54,12 @@ using validated = std::variant<json::object, invalid, unparsable>;
 
 // FastAPI's reading of a body: Content-Type decides whether it is JSON at all. On success every
 // field of the model, in the model's order, with defaults filled in.
-validated read_body(const model& fields, std::string_view content_type, std::string_view body,
-                    bool pydantic_v2);
+validated read_body(const request_model& fields, std::string_view content_type,
+                    std::string_view body, bool pydantic_v2);
 // The same for a handler that takes any object (POST options).
 validated read_any_object(std::string_view content_type, std::string_view body, bool pydantic_v2);
 // A boolean query parameter with default false.
-std::variant<bool, invalid> read_query_flag(std::string_view name,
-                                            const std::optional<std::string>& text,
-                                            bool pydantic_v2);
+std::variant<bool, invalid>
+read_query_flag(std::string_view name, const std::optional<std::string>& text, bool pydantic_v2);
 
 } // namespace gateway::tools::simulator
