@@ -101,7 +101,7 @@ net::task<> start(webui& ui, net::server& server, const settings& set, net::task
 
 } // namespace
 
-void add_simulate_options(CLI::App& command, settings& into)
+void add_simulate_flags(CLI::App& command, simulate_options& into)
 {
     command.add_option("--listen", into.listen, "Address and port; port 0 takes a free one")
         ->capture_default_str();
@@ -151,9 +151,9 @@ void add_simulate_options(CLI::App& command, settings& into)
     command.footer(std::string(fault_plan::help()));
 }
 
-int simulate_main(const settings& given)
+int simulate(const simulate_options& options)
 {
-    auto set = given;
+    auto set = options;
     std::optional<temporary_folder> folder;
     if (set.models_dir.empty())
         set.models_dir = folder.emplace().path();

@@ -10,10 +10,12 @@ class App;
 
 namespace gateway::tools {
 
-// Adds the subcommand's options to `command`; they are stored in `into` when it is parsed.
-void add_simulate_options(CLI::App& command, simulator::settings& into);
+using simulate_options = simulator::settings;
+
+// Adds the subcommand's flags to `command`; they are stored in `into` when it is parsed.
+void add_simulate_flags(CLI::App& command, simulate_options& into);
 
 // Runs until a signal ends it or the simulated process dies. Returns the exit status.
-int simulate_main(const simulator::settings& set);
+int simulate(const simulate_options& options);
 
 } // namespace gateway::tools
