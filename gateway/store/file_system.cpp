@@ -217,20 +217,20 @@ result<std::string> read_small(file_system& fs, const std::filesystem::path& fil
     auto in = open_in(fs, file, O_RDONLY);
     if (!in)
         return in.error();
-    std::string text(limit + 1, '\0');
-    std::size_t have = 0;
-    while (have < text.size()) {
+    std::string text;
+    for (std::size_t have = 0;;) {
+        text.resize(have + std::size_t{4096} + have / 2);
         const auto n = fs.read(in->fd(), text.data() + have, text.size() - have, have);
         if (!n)
             return n.error();
-        if (*n == 0)
-            break;
         have += *n;
+        if (have > limit)
+            return make_error_code(boost::system::errc::file_too_large);
+        if (*n > 0)
+            continue;
+        text.resize(have);
+        return text;
     }
-    if (have > limit)
-        return make_error_code(boost::system::errc::file_too_large);
-    text.resize(have);
-    return text;
 }
 
 error_code replace_small(file_system& fs, const std::filesystem::path& file, std::string_view text)

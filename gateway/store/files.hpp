@@ -1,8 +1,8 @@
 #pragma once
 
 // Model files on disk: written beside their place under a name that no WebUI lists, hashed on the
-// way, and published in one step that never replaces anything (downloads.md §3.5–3.7). All disk
-// work is on lanes.
+// way, and published in one step that never replaces anything (downloads.md §3.5–3.7, §4.2). All
+// disk work is on one lane, hashing on another.
 
 #include "core/model.hpp"
 #include "net/async.hpp"
@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,12 @@ template <class T> using file_result = boost::system::result<T, file_failure>;
 [[noreturn]] void throw_exception_from_error(const file_failure& f,
                                              const boost::source_location& where);
 
+struct byte_range {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0; // one past the last byte
+    bool operator==(const byte_range&) const = default;
+};
+
 // One model file that is being written. Dropped without publish(), it leaves nothing behind.
 class model_writer {
 public:
@@ -34,23 +41,30 @@ public:
     model_writer& operator=(model_writer&&) noexcept;
     ~model_writer();
 
-    // The next bytes. The hash follows what is contiguous from the start.
+    // The next bytes after those that are there without a gap.
     net::task<error_code> append(std::string_view bytes);
-    // Bytes at a place of their own, for files that come in segments.
+    // Bytes at a place of their own, for files that come in segments; from several coroutines at
+    // once if need be, but none twice (invalid_argument). `bytes` must live until it returns.
+    // What comes in order is hashed from memory, the rest is read back when its turn has come.
     net::task<error_code> write(std::uint64_t offset, std::string_view bytes);
-    std::uint64_t size() const; // written so far
+    std::uint64_t size() const;           // written so far
+    std::uint64_t frontier() const;       // of it, without a gap from the start
+    std::vector<byte_range> have() const; // merged, in order
+    // What is written so far is on disk when it returns.
+    net::task<error_code> sync();
 
     // Of the whole file, as lower-case hex; after the last byte.
-    net::task<std::string> sha256();
+    net::task<result<std::string>> sha256();
     // fsync, the final name without replacing anything, fsync of the folder. A file of that name
     // with the same content is a success; with another content, a permanent failure.
     net::task<file_result<std::filesystem::path>> publish(std::string file_name);
+    const std::filesystem::path& part() const;
 
 private:
     friend class model_files;
     struct state;
-    explicit model_writer(std::unique_ptr<state> s);
-    std::unique_ptr<state> state_;
+    explicit model_writer(std::shared_ptr<state> s);
+    std::shared_ptr<state> state_;
 };
 
 struct found_file {
@@ -68,18 +82,25 @@ public:
     // Makes the folder when missing. Refuses at once when `size` does not fit on the disk.
     net::task<file_result<model_writer>> create(std::filesystem::path folder, std::string name,
                                                 std::optional<std::uint64_t> size);
-    // Every model file below the folder (webui.md §5); an empty list when there is no such folder.
+    // Every model file below the folder (webui.md §5), links followed, in order of path; an empty
+    // list when there is no such folder.
     net::task<std::vector<found_file>> list(std::filesystem::path folder);
-    // Reads the whole file.
-    net::task<result<std::string>> sha256_of(std::filesystem::path file);
+    // Reads the whole file. operation_canceled soon after `stop` is asked for.
+    net::task<result<std::string>> sha256_of(std::filesystem::path file, std::stop_token stop = {});
+    // At most `size` bytes from `offset`; fewer only at the end.
+    net::task<result<std::string>> read(std::filesystem::path file, std::uint64_t offset,
+                                        std::size_t size);
+    // A small file as a whole, and its replacement in one step.
+    net::task<result<std::string>> read_text(std::filesystem::path file);
+    net::task<error_code> replace_text(std::filesystem::path file, std::string text);
+    net::task<error_code> remove(std::filesystem::path file);
     // Our own partial files in the folder, left over from a crash; returns how many were removed.
     net::task<std::size_t> sweep_partials(std::filesystem::path folder);
 
 private:
-    file_system& fs_;
-    net::lane& disk_;
-    net::lane& hash_;
-    std::string owner_;
+    friend class model_writer;
+    struct impl;
+    std::shared_ptr<impl> impl_;
 };
 
 } // namespace gateway::store

@@ -5,6 +5,7 @@
 // lane.
 
 #include "net/async.hpp"
+#include "store/file_system.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -51,26 +52,30 @@ public:
 private:
     friend class spool;
     struct state;
-    explicit spool_writer(std::unique_ptr<state> s);
-    std::unique_ptr<state> state_;
+    explicit spool_writer(std::shared_ptr<state> s);
+    std::shared_ptr<state> state_;
 };
 
 class spool {
 public:
     // `folder` is created when missing. Throws std::system_error when it cannot be used.
-    spool(std::filesystem::path folder, net::lane& disk);
+    spool(std::filesystem::path folder, net::lane& disk, file_system& fs = real_files());
     ~spool();
     spool(const spool&) = delete;
     spool& operator=(const spool&) = delete;
 
+    // A name is used once: file_exists when there is such a file.
     net::task<result<spool_writer>> create(std::string name);
-    // A file the journal names; an error when it is missing or its size differs.
+    // A file the journal names; an error when it is missing (no_such_file_or_directory) or its size
+    // differs (bad_message).
     net::task<result<spool_file>> open(std::string name, std::uint64_t size);
     // Deletes the file when its last holder lets go.
     void discard(const spool_file& file);
-    // Deletes a file by name, e.g. of a job that ended before this process began.
+    // Deletes a file by name, e.g. of a job that ended before this process began. No error when it
+    // is gone already.
     net::task<error_code> remove(std::string name);
-    // Deletes every file that is not in `known` (left over from a crash). Returns how many.
+    // Deletes every file that is not in `known` and that nobody holds (left over from a crash).
+    // Returns how many. Counts the bytes that stay.
     net::task<result<std::size_t>> sweep(std::vector<std::string> known);
 
     struct stats {
