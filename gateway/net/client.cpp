@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t head_limit = 32 * 1024;  // signed redirects are long (downloads.md §5.4)
 constexpr std::size_t copied_body = 16 * 1024; // up to here it is sent with the header in one piece
 constexpr std::size_t send_step = 256 * 1024;  // the unit of progress in sending
+constexpr auto last_word =
+    std::chrono::seconds(1); // for the answer of a peer that stopped listening
 constexpr std::size_t head_step = 8 * 1024;
 constexpr std::size_t read_step = 64 * 1024;
 constexpr std::size_t chunk_overhead = 16 * 1024;
@@ -301,7 +303,7 @@ task<std::optional<failure>> exchange::run(const std::string& head, const std::s
         co_return failed(phase::sending, sent);
     // A server may refuse an upload without reading it: its answer is worth more than our error.
     broken_ = sent.failed();
-    limit_.set(header_timeout_, time_.now(), end_);
+    limit_.set(broken_ ? last_word : header_timeout_, time_.now(), end_);
     const auto read = co_await read_head();
     if (read && sent)
         co_return failed(phase::sending, sent);

@@ -85,6 +85,14 @@ struct calling : test::world {
         into.emplace(std::move(result));
     }
 
+    static task<> read_into(reply_stream& from, std::size_t room, std::string& text)
+    {
+        std::vector<char> block(room);
+        const std::span<char> into(block);
+        const auto n = co_await from.read(into);
+        text += n.has_value() ? std::string(block.data(), *n) + "|" : "failed";
+    }
+
     void fetch(client_request r)
     {
         got.reset();
@@ -133,6 +141,465 @@ BOOST_AUTO_TEST_CASE(a_request_leaves_in_one_write_with_what_a_webui_needs)
                                   "Connection: keep-alive\r\n"
                                   "Content-Length: 2\r\n\r\n{}");
     BOOST_TEST(body() == "ok");
+}
+
+BOOST_AUTO_TEST_CASE(a_get_brings_no_body_and_no_length)
+{
+    const auto peer = wire();
+    fetch(request());
+
+    BOOST_TEST(peer->written().find("Content-Length") == std::string::npos);
+    fetch(request("POST"));
+    BOOST_TEST(wires.dialled == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_reply_is_understood_however_its_bytes_are_cut)
+{
+    for (const std::string& text :
+         {std::string("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nabcde"),
+          std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n"
+                      "2\r\nab\r\n3;e=f\r\ncde\r\n0\r\nX: y\r\n\r\n"),
+          std::string("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+                      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nabcde")}) {
+        const auto peer = wire();
+        auto r = request();
+        r.fresh_connection = true;
+        fetch(r);
+        for (const char c : text)
+            arrives(peer, std::string(1, c));
+        BOOST_TEST(body() == "abcde");
+        BOOST_TEST((*got)->head.header("x-a") == "b");
+        BOOST_TEST((*got)->head.header("x") == "");
+        BOOST_TEST(!peer->is_closed());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_reply_without_a_length_is_complete_at_the_end_of_its_connection)
+{
+    const auto peer = wire();
+    fetch(request());
+    arrives(peer, "HTTP/1.0 200 OK\r\n\r\nabc");
+    arrives(peer, "de");
+    BOOST_TEST(!got.has_value());
+    peer->ends();
+    settle();
+
+    BOOST_TEST(body() == "abcde");
+    BOOST_TEST(peer->is_closed());
+}
+
+BOOST_AUTO_TEST_CASE(a_reply_without_a_body_is_complete_at_its_head)
+{
+    const auto peer = wire();
+    for (const char* text : {"HTTP/1.1 204 No Content\r\n\r\n",
+                             "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
+                             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}) {
+        fetch(request());
+        arrives(peer, text);
+        BOOST_TEST(body() == "");
+    }
+    fetch(request("HEAD"));
+    arrives(peer, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+    BOOST_TEST(body() == "");
+    BOOST_TEST(wires.dialled == 1);
+}
+
+// --- keeping connections ---
+
+BOOST_AUTO_TEST_CASE(a_connection_is_used_again_once_its_reply_has_been_read_whole)
+{
+    const auto peer = wire();
+    fetch(request());
+    arrives(peer, ok);
+    fetch(request());
+    arrives(peer, ok);
+
+    BOOST_TEST(body() == "ok");
+    BOOST_TEST(wires.dialled == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_is_not_used_again_when_that_could_go_wrong)
+{
+    const std::vector<std::string> replies{
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n",
+    };
+    for (const auto& text : replies) {
+        const auto peer = wire();
+        fetch(request());
+        arrives(peer, text);
+        BOOST_TEST(body() == "ok");
+        BOOST_TEST(peer->is_closed());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_idle_connection_is_closed_when_its_time_is_over)
+{
+    const auto peer = wire();
+    fetch(request());
+    arrives(peer, ok);
+    advance(3900ms);
+    BOOST_TEST(!peer->is_closed());
+
+    advance(1s);
+
+    BOOST_TEST(peer->is_closed());
+    BOOST_TEST(wheel.armed() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(an_idle_connection_on_which_something_has_come_is_thrown_away)
+{
+    const auto peer = wire();
+    const auto other = wire();
+    fetch(request());
+    arrives(peer, ok);
+    arrives(peer, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+
+    fetch(request());
+    arrives(other, ok);
+
+    BOOST_TEST(body() == "ok");
+    BOOST_TEST(peer->is_closed());
+}
+
+BOOST_AUTO_TEST_CASE(only_so_many_idle_connections_are_kept_per_host)
+{
+    http.emplace(wires, time, wheel, 1);
+    const auto first = wire();
+    const auto second = wire();
+    std::optional<outcome<reply>> other;
+    start(fetch_into(*http, request(), other));
+    settle();
+    fetch(request());
+    arrives(first, ok);
+    arrives(second, ok);
+
+    BOOST_TEST(first->is_closed());
+    BOOST_TEST(!second->is_closed());
+}
+
+BOOST_AUTO_TEST_CASE(a_request_that_wants_a_fresh_connection_gets_one)
+{
+    const auto peer = wire();
+    const auto other = wire();
+    fetch(request());
+    arrives(peer, ok);
+    auto r = request("POST", "x");
+    r.fresh_connection = true;
+    fetch(r);
+    arrives(other, ok);
+
+    BOOST_TEST(body() == "ok");
+    BOOST_TEST(wires.dialled == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_that_may_be_private_is_not_used_for_a_request_that_must_not)
+{
+    const auto peer = wire();
+    const auto other = wire();
+    fetch(request());
+    arrives(peer, ok);
+    auto r = request();
+    r.peers.allow_private = false;
+    fetch(r);
+
+    BOOST_TEST(wires.dialled == 2);
+    r.peers.exempt_hosts = {"webui.test:7860"};
+    fetch(r);
+    BOOST_TEST(wires.dialled == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_get_on_a_dead_pooled_connection_is_tried_once_more_on_a_fresh_one)
+{
+    for (const bool writing : {true, false}) {
+        http.emplace(wires, time, wheel);
+        wires.dialled = 0;
+        const auto dead = wire();
+        const auto fresh = wire();
+        fetch(request());
+        arrives(dead, ok);
+        if (writing)
+            dead->fail_write_at(1, asio::error::broken_pipe);
+        dead->fail_read_at(dead->reads(), asio::error::connection_reset);
+        fetch(request());
+        arrives(fresh, ok);
+
+        BOOST_TEST(body() == "ok");
+        BOOST_TEST(wires.dialled == 2);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(nothing_but_a_get_is_ever_repeated)
+{
+    const auto dead = wire();
+    wire();
+    fetch(request());
+    arrives(dead, ok);
+    dead->fail_read_at(dead->reads(), asio::error::connection_reset);
+
+    fetch(request("POST", "x"));
+
+    BOOST_TEST((failed().phase == phase::waiting));
+    BOOST_TEST(!failed().nothing_sent);
+    BOOST_TEST(wires.dialled == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_get_is_not_repeated_twice_nor_after_a_fresh_connection_failed)
+{
+    const auto peer = wire();
+    wire();
+    fetch(request());
+    peer->breaks(asio::error::connection_reset);
+    settle();
+
+    BOOST_TEST((failed().phase == phase::waiting));
+    BOOST_TEST(wires.dialled == 1);
+}
+
+// --- how far it had come ---
+
+BOOST_AUTO_TEST_CASE(a_refused_connection_has_sent_nothing)
+{
+    fetch(request("POST", "x"));
+
+    BOOST_TEST((failed().phase == phase::connecting));
+    BOOST_TEST((failed().code == asio::error::connection_refused));
+    BOOST_TEST(failed().nothing_sent);
+    BOOST_TEST(!failed().timed_out);
+}
+
+BOOST_AUTO_TEST_CASE(nothing_sent_means_that_not_one_byte_was_taken)
+{
+    for (const std::size_t taken : {0U, 1U}) {
+        const auto peer = wire();
+        peer->fail_write_at(0, asio::error::broken_pipe, taken);
+        peer->ends();
+        fetch(request("POST", "x"));
+
+        BOOST_TEST((failed().phase == phase::sending));
+        BOOST_TEST((failed().code == asio::error::broken_pipe));
+        BOOST_TEST(failed().nothing_sent == (taken == 0));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_that_came_before_the_request_was_taken_whole_still_counts)
+{
+    const auto peer = wire();
+    peer->fail_write_at(1, asio::error::broken_pipe);
+    peer->arrives("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+    fetch(request("POST", std::string(100'000, 'x')));
+
+    BOOST_TEST(body() == "no");
+    BOOST_TEST((*got)->head.status == 413);
+    BOOST_TEST(peer->is_closed());
+}
+
+BOOST_AUTO_TEST_CASE(a_failure_names_its_phase_wherever_the_connection_breaks)
+{
+    const std::string text = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde";
+    for (std::size_t cut = 0; cut < text.size(); ++cut) {
+        const auto peer = wire();
+        peer->arrives(text.substr(0, cut));
+        peer->breaks(asio::error::connection_reset);
+        fetch(request("POST", "x"));
+
+        BOOST_TEST((failed().phase == (cut == 0 ? phase::waiting : phase::reading)));
+        BOOST_TEST((failed().code == asio::error::connection_reset));
+        BOOST_TEST(!failed().nothing_sent);
+        BOOST_TEST(failed().what.starts_with("http://webui.test:7860 "));
+        BOOST_TEST(peer->is_closed());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_body_cut_short_is_a_failure)
+{
+    for (const char* text :
+         {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcd",
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"}) {
+        const auto peer = wire();
+        peer->arrives(text);
+        peer->ends();
+        fetch(request());
+
+        BOOST_TEST((failed().phase == phase::reading));
+        BOOST_TEST((failed().code == net::error::cut_short));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_that_ends_without_a_byte_gave_no_reply)
+{
+    const auto peer = wire();
+    peer->ends();
+    fetch(request("POST", "x"));
+
+    BOOST_TEST((failed().phase == phase::waiting));
+    BOOST_TEST(failed().what == "http://webui.test:7860 gave no reply: End of file");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_http_is_a_failure)
+{
+    for (const char* text : {"\x15\x03\x01", "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+                             "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "SSH-2.0-OpenSSH\r\n\r\n",
+                             "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+                             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"}) {
+        const auto peer = wire();
+        peer->arrives(text);
+        fetch(request());
+
+        BOOST_TEST((failed().phase == phase::reading));
+        BOOST_TEST((failed().code == net::error::malformed));
+        BOOST_TEST(peer->is_closed());
+    }
+}
+
+// --- time ---
+
+BOOST_AUTO_TEST_CASE(a_reply_that_does_not_come_in_time_is_a_failure_while_waiting)
+{
+    const auto peer = wire();
+    fetch(request("POST", "x"));
+    advance(59s);
+    BOOST_TEST(!got.has_value());
+
+    advance(2s);
+
+    BOOST_TEST((failed().phase == phase::waiting));
+    BOOST_TEST(failed().timed_out);
+    BOOST_TEST((failed().code == asio::error::timed_out));
+    BOOST_TEST(!failed().nothing_sent);
+    BOOST_TEST(peer->is_closed());
+}
+
+BOOST_AUTO_TEST_CASE(a_body_that_stalls_is_a_failure_while_reading)
+{
+    const auto peer = wire();
+    fetch(request());
+    arrives(peer, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab");
+    advance(29s);
+    arrives(peer, "c");
+    advance(29s);
+    BOOST_TEST(!got.has_value());
+
+    advance(2s);
+
+    BOOST_TEST((failed().phase == phase::reading));
+    BOOST_TEST(failed().timed_out);
+    BOOST_TEST(failed().what ==
+               "http://webui.test:7860 stopped in the middle of its reply after 3 bytes: "
+               "Connection timed out");
+}
+
+BOOST_AUTO_TEST_CASE(a_peer_that_does_not_take_the_request_is_a_failure_while_sending)
+{
+    const auto peer = wire();
+    peer->block_writes();
+    fetch(request("POST", "x"));
+    advance(31s);
+
+    BOOST_TEST((failed().phase == phase::sending));
+    BOOST_TEST(failed().timed_out);
+    BOOST_TEST(failed().nothing_sent);
+}
+
+BOOST_AUTO_TEST_CASE(the_total_time_bounds_everything_together)
+{
+    const auto peer = wire();
+    auto r = request();
+    r.total_timeout = 10s;
+    fetch(r);
+    BOOST_TEST((wires.patience == 10s));
+    arrives(peer, "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n");
+    for (int i = 0; i < 10; ++i) {
+        BOOST_TEST(!got.has_value());
+        arrives(peer, "x");
+        advance(1s);
+    }
+    advance(1s);
+
+    BOOST_TEST(failed().timed_out);
+}
+
+// --- limits ---
+
+BOOST_AUTO_TEST_CASE(a_reply_over_the_limit_is_not_read_further)
+{
+    for (const char* text :
+         {"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n",
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n"}) {
+        const auto peer = wire();
+        auto r = request();
+        r.body_limit = 10;
+        peer->arrives(text);
+        fetch(r);
+
+        BOOST_TEST((failed().code == net::error::too_large));
+        BOOST_TEST((failed().phase == phase::reading));
+        BOOST_TEST(peer->is_closed());
+    }
+    const auto peer = wire();
+    peer->arrives("HTTP/1.1 200 OK\r\nX: " + std::string(40'000, 'x'));
+    fetch(request());
+    BOOST_TEST((failed().code == net::error::too_large));
+}
+
+BOOST_AUTO_TEST_CASE(nothing_a_caller_passes_on_can_start_another_header_or_request)
+{
+    std::vector<client_request> bad(5, request());
+    bad[0].to.target = "/a HTTP/1.1\r\nX: y";
+    bad[1].headers.emplace_back("X", "y\r\nZ: z");
+    bad[2].headers.emplace_back("X: y\r\nZ", "z");
+    bad[3].method = "GET /";
+    bad[4].to.target = "*";
+    for (const auto& r : bad) {
+        fetch(r);
+        BOOST_TEST((failed().code == net::error::malformed));
+        BOOST_TEST(failed().nothing_sent);
+    }
+    BOOST_TEST(wires.dialled == 0);
+}
+
+// --- reading piece by piece ---
+
+BOOST_AUTO_TEST_CASE(a_stream_is_read_at_its_readers_pace_and_then_its_connection_kept)
+{
+    const auto peer = wire();
+    start(open_into(*http, request(), opened));
+    settle();
+    arrives(peer, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc");
+    BOOST_REQUIRE(opened && opened->has_value());
+    auto& body = ***opened;
+    BOOST_TEST(body.head().content_length.value_or(0) == 6U);
+    advance(1h); // nobody is reading: no limit runs
+
+    std::string text;
+    run(read_into(body, 2, text));
+    run(read_into(body, 2, text));
+    arrives(peer, "def");
+    run(read_into(body, 2, text));
+    run(read_into(body, 2, text));
+    run(read_into(body, 2, text));
+
+    BOOST_TEST(text == "ab|c|de|f||");
+    fetch(request());
+    arrives(peer, ok);
+    BOOST_TEST(this->body() == "ok");
+    BOOST_TEST(wires.dialled == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_stream_that_is_given_up_closes_its_connection)
+{
+    const auto peer = wire();
+    start(open_into(*http, request(), opened));
+    settle();
+    arrives(peer, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc");
+
+    opened.reset();
+
+    BOOST_TEST(peer->is_closed());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
