@@ -85,8 +85,12 @@ database::database(std::string file, sqlite_options options)
       files_(options_.files != nullptr ? *options_.files : real_files()),
       ballast_(files_, file_ + ".ballast", options_.ballast)
 {
-    open();
-    last_key_ = rows_->last_key();
+    try {
+        open();
+        last_key_ = rows_->last_key();
+    } catch (const SQLite::Exception& e) {
+        refuse_to_open(file_, e);
+    }
     // SQLite syncs what is in its files; that a new file is in the folder is for us to see to.
     const auto ec = files_.sync_folder(folder_of(file_));
     if (ec)
@@ -110,18 +114,33 @@ void database::shut() noexcept
     db_.reset();
 }
 
-// After an I/O error nothing that the log holds can be trusted to be on disk, even if it can be
-// read: only what a checkpoint has written and synced anew counts.
-bool database::reopen() noexcept
+bool database::open_again() noexcept
 {
     shut();
+    log_is_sound_ = false;
     try {
         open();
-        carry_over();
         return true;
     } catch (const std::exception& e) {
         note(e);
         shut();
+        return false;
+    }
+}
+
+// After an I/O error nothing that the log holds can be trusted to be on disk, even if it can be
+// read: only what a checkpoint has written and synced anew counts. Until that has worked, there is
+// reading but no writing.
+bool database::settle() noexcept
+{
+    if (log_is_sound_)
+        return true;
+    try {
+        carry_over();
+        log_is_sound_ = true;
+        return true;
+    } catch (const std::exception& e) {
+        note(e);
         return false;
     }
 }
@@ -160,10 +179,6 @@ void database::commit(std::span<pending_write> batch, core::job_key last_key) no
         }
         if (all.empty())
             return;
-        if (!is_open() && !reopen()) {
-            answer_all(all, failure_);
-            return;
-        }
         const auto what = attempt(all);
         if (what == fate::failed)
             one_by_one(all);
@@ -178,6 +193,8 @@ void database::commit(std::span<pending_write> batch, core::job_key last_key) no
 
 database::fate database::attempt(const writes& all)
 {
+    if ((!is_open() && !open_again()) || !settle())
+        return fate::failed;
     ++batch_;
     try {
         db_->exec("BEGIN IMMEDIATE");
@@ -193,35 +210,38 @@ database::fate database::attempt(const writes& all)
     }
     ++transactions_;
     const int rc = db_->tryExec("COMMIT");
-    if (rc != SQLITE_OK) {
-        note(SQLite::Exception(db_->getHandle(), rc));
-        return look_back();
-    }
+    if (rc != SQLITE_OK)
+        return look_back(SQLite::Exception(db_->getHandle(), rc));
     for (const auto* w : all)
         erased_ += contains<erase_job>(w->operations) ? w->operations.size() : 0;
     return fate::happened;
 }
 
-// An error at COMMIT does not say whether it happened; the stamp in the database does.
-database::fate database::look_back()
+// An error at COMMIT does not say whether it happened; the stamp in the database does. Only when
+// there was no room for the log, nothing has reached the point where it could count.
+database::fate database::look_back(const SQLite::Exception& e)
 {
+    note(e);
     const auto why = failure_;
-    if (!reopen())
+    if (why == journal_errc::full && (e.getExtendedErrorCode() & 0xff) != SQLITE_IOERR) {
+        rollback();
+        return fate::failed;
+    }
+    if (!open_again())
         return fate::unknown;
-    failure_ = why;
-    return rows_->last_batch() >= batch_ ? fate::happened : fate::failed;
+    if (rows_->last_batch() < batch_) {
+        failure_ = why;
+        return fate::failed;
+    }
+    return settle() ? fate::happened : fate::unknown;
 }
 
 void database::one_by_one(const writes& all)
 {
     for (auto* w : ends_first(all)) {
-        if (!is_open() && !reopen()) {
-            w->answer = failure_;
-            continue;
-        }
         auto what = attempt({w});
-        if (what == fate::failed && failure_ == journal_errc::full && is_open() &&
-            ends_jobs(w->operations) && ballast_.release())
+        if (what == fate::failed && failure_ == journal_errc::full && ends_jobs(w->operations) &&
+            ballast_.release())
             what = attempt({w});
         if (what == fate::failed)
             w->answer = failure_;
@@ -246,7 +266,7 @@ void database::rollback() noexcept
 
 template <class Read> auto database::reading(Read read) noexcept -> result<decltype(read())>
 {
-    if (!is_open() && !reopen())
+    if (!is_open() && !open_again())
         return error_code(failure_);
     try {
         return read();

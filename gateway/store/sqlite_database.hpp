@@ -54,13 +54,14 @@ private:
 
     bool is_open() const { return rows_ != nullptr; }
     void open();
-    bool reopen() noexcept;
+    bool open_again() noexcept;
     void shut() noexcept;
+    bool settle() noexcept;
     fate attempt(const writes& all);
-    fate look_back();
+    fate look_back(const SQLite::Exception& e);
     void one_by_one(const writes& all);
     void rollback() noexcept;
-    void carry_over(); // throws when the log cannot be checkpointed as a whole
+    void carry_over();
     void vacuum_step();
     void note(const std::exception& e);
     template <class Read> auto reading(Read read) noexcept -> result<decltype(read())>;
@@ -71,6 +72,8 @@ private:
     std::unique_ptr<SQLite::Database> db_;
     std::unique_ptr<rows> rows_;
     ballast ballast_;
+    // False after an I/O error: what the log seems to hold may not be on disk.
+    bool log_is_sound_ = true;
     journal_errc failure_ = journal_errc::io; // the last one
     std::string last_failure_;
     std::int64_t batch_ = 0; // of the last transaction tried; never tried again

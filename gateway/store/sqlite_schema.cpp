@@ -122,10 +122,12 @@ void migrate(SQLite::Database& db)
     }
 }
 
-[[noreturn]] void explain(const SQLite::Exception& e, const std::string& file)
+} // namespace
+
+void refuse_to_open(const std::string& file, const SQLite::Exception& e)
 {
     const std::string what = e.what();
-    switch (e.getErrorCode()) {
+    switch (e.getErrorCode() & 0xff) {
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
         refuse(file, "it is damaged (" + what + ")",
@@ -136,8 +138,6 @@ void migrate(SQLite::Database& db)
     default: refuse(file, what, "check that its folder exists and that this user may write there");
     }
 }
-
-} // namespace
 
 std::unique_ptr<SQLite::Database> open_database(const std::string& file, const std::string& vfs)
 {
@@ -150,7 +150,7 @@ std::unique_ptr<SQLite::Database> open_database(const std::string& file, const s
         migrate(*db);
         return db;
     } catch (const SQLite::Exception& e) {
-        explain(e, file);
+        refuse_to_open(file, e);
     }
 }
 

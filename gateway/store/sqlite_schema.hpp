@@ -17,6 +17,9 @@ constexpr int schema_version = 1;
 // Ready to use and of this version. Throws std::runtime_error that says what to do.
 std::unique_ptr<SQLite::Database> open_database(const std::string& file, const std::string& vfs);
 
+// Throws what open_database() throws when SQLite says this of the file.
+[[noreturn]] void refuse_to_open(const std::string& file, const SQLite::Exception& e);
+
 // What a failed call means to whoever asked for it.
 journal_errc meaning_of(const SQLite::Exception& e, const SQLite::Database* db);
 
