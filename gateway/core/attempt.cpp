@@ -251,7 +251,7 @@ attempt_step attempt::plan() const
         attempt_step next{attempt_action::wait, stop_limit_};
         if (order_.has_progress && next_poll_ < next.at)
             next = {attempt_action::poll_progress, next_poll_};
-        if (order_.has_interrupt && next_interrupt_ < next.at)
+        if (order_.has_interrupt && next_interrupt_ <= next.at && next_interrupt_ < stop_limit_)
             next = {attempt_action::interrupt, next_interrupt_};
         return next;
     }

@@ -110,7 +110,7 @@ public:
     };
     using event = std::variant<tick, sent, reply, connection_failed, progress_read, progress_failed,
                                cancel_asked, shutdown_asked, interrupt_sent, interrupt_failed,
-                               backend_restarted, backend_idle, backend_stuck>;
+                               probe_asked, backend_restarted, backend_idle, backend_stuck>;
 
     attempt(attempt_limits limits, attempt_order order, steady_time now);
 

@@ -122,17 +122,21 @@ private:
         return goes_up ? at + 1 : at;
     }
 
-    // Joins a block that has become small with its neighbour, so that removals give memory back.
+    // Joins a block that has become small with a neighbour, so that removals give memory back.
     void merge(std::size_t at)
     {
-        if (blocks_.size() == 1)
+        if (at > 0 && fit_together(at - 1))
+            --at;
+        else if (at + 1 == blocks_.size() || !fit_together(at))
             return;
-        const std::size_t left = at + 1 < blocks_.size() ? at : at - 1;
-        if (blocks_[left].size() + blocks_[left + 1].size() > block_size / 2)
-            return;
-        auto& into = blocks_[left];
-        into.insert(into.end(), blocks_[left + 1].begin(), blocks_[left + 1].end());
-        blocks_.erase(blocks_.begin() + static_cast<std::ptrdiff_t>(left) + 1);
+        auto& into = blocks_[at];
+        into.insert(into.end(), blocks_[at + 1].begin(), blocks_[at + 1].end());
+        blocks_.erase(blocks_.begin() + static_cast<std::ptrdiff_t>(at) + 1);
+    }
+
+    bool fit_together(std::size_t left) const
+    {
+        return blocks_[left].size() + blocks_[left + 1].size() <= block_size / 2;
     }
 
     std::vector<std::vector<Record>> blocks_; // none is empty
