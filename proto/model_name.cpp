@@ -79,7 +79,7 @@ std::size_t characters(std::string_view name)
 // CON, NUL, COM1 … with or without an extension: devices on Windows and on its network shares.
 bool is_windows_device(std::string_view name)
 {
-    const std::string stem = lowered(name.substr(0, name.find('.')));
+    const std::string stem = to_lower(name.substr(0, name.find('.')));
     constexpr std::array<std::string_view, 4> devices{"con", "prn", "aux", "nul"};
     if (std::find(devices.begin(), devices.end(), stem) != devices.end())
         return true;
@@ -89,7 +89,7 @@ bool is_windows_device(std::string_view name)
 
 bool ends_like_a_partial_file(std::string_view name)
 {
-    const std::string low = lowered(name);
+    const std::string low = to_lower(name);
     return low.ends_with(".part") || low.ends_with(".meta") || low.ends_with(".tmp");
 }
 
@@ -130,7 +130,7 @@ parsed<std::string> parse_model_name(std::string_view raw, core::model_kind kind
 
 parsed<std::string> parse_model_hash(std::string_view raw)
 {
-    std::string digits = lowered(raw);
+    std::string digits = to_lower(raw);
     if (digits.starts_with("sha256:"))
         digits.erase(0, 7);
     const bool hex = std::all_of(digits.begin(), digits.end(), [](char c) {

@@ -7,19 +7,6 @@ namespace gateway::proto {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-std::string lowered(std::string_view text)
-{
-    std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(), lower);
-    return out;
-}
-
-bool same_ignoring_case(std::string_view a, std::string_view b)
-{
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char x, char y) { return lower(x) == lower(y); });
-}
-
 bool contains_ignoring_case(std::string_view text, std::string_view part)
 {
     const auto found = std::search(text.begin(), text.end(), part.begin(), part.end(),
@@ -39,7 +26,7 @@ std::string_view without_model_extension(std::string_view name)
                                                     ".pth",         ".bin",  ".gguf"};
     for (const auto extension : known)
         if (name.size() > extension.size() &&
-            same_ignoring_case(name.substr(name.size() - extension.size()), extension))
+            iequals(name.substr(name.size() - extension.size()), extension))
             return name.substr(0, name.size() - extension.size());
     return name;
 }

@@ -1,6 +1,9 @@
 #pragma once
 
-// Small questions about names: equal but for case, nearest in a list, last part of a path.
+// Small questions about names: the nearest in a list, the last part of a path (base/text.hpp has
+// the rest).
+
+#include "base/text.hpp"
 
 #include <span>
 #include <string>
@@ -9,8 +12,6 @@
 namespace gateway::proto {
 
 char lower(char c); // ASCII only
-std::string lowered(std::string_view text);
-bool same_ignoring_case(std::string_view a, std::string_view b);
 bool contains_ignoring_case(std::string_view text, std::string_view part);
 
 // What follows the last '/' or '\'.

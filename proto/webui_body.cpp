@@ -1,5 +1,6 @@
 // The request body once the backend is known: the writing half of webui_job.hpp.
 
+#include "base/text.hpp"
 #include "proto/json.hpp"
 #include "proto/webui_fields.hpp"
 #include "proto/webui_job.hpp"
@@ -7,15 +8,6 @@
 namespace gateway::proto {
 
 namespace {
-
-std::string_view trimmed(std::string_view text)
-{
-    constexpr std::string_view blanks = " \t\r\n\f\v";
-    const std::size_t first = text.find_first_not_of(blanks);
-    if (first == std::string_view::npos)
-        return {};
-    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
 
 void append_overrides(object_writer& body, std::string& out, const job_request& job,
                       const backend_names& names)
@@ -47,7 +39,7 @@ std::string lora_prompt(const job_request& job, const std::vector<std::string>& 
     if (prompt.empty())
         return job.prompt;
     prompt += job.prompt;
-    return std::string(trimmed(prompt));
+    return std::string(trim(prompt));
 }
 
 std::string txt2img_body(const job_request& job, const backend_names& names)

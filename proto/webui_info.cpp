@@ -61,7 +61,7 @@ std::optional<bool> same_hash(std::string_view a, std::string_view b)
     const std::size_t length = std::min(a.size(), b.size());
     if (length < shortest)
         return std::nullopt;
-    return same_ignoring_case(a.substr(0, length), b.substr(0, length));
+    return iequals(a.substr(0, length), b.substr(0, length));
 }
 
 info_verdict wrong(std::string reason)
@@ -163,7 +163,7 @@ info_verdict verify_info(std::string_view info, const expected_models& expected)
     info_verdict verdict;
     check_loras(*made, expected, verdict);
     const bool other_sampler = !expected.sampler.empty() && !made->sampler.empty() &&
-                               !same_ignoring_case(made->sampler, expected.sampler);
+                               !iequals(made->sampler, expected.sampler);
     if (other_sampler)
         verdict.notes.push_back("the picture was sampled with " + quoted(made->sampler) +
                                 ", not with " + quoted(expected.sampler));

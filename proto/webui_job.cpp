@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 namespace gateway::proto {
 
@@ -168,9 +169,8 @@ private:
         if (!ref)
             return;
         const bool twice =
-            std::any_of(job_.loras.begin(), job_.loras.end(), [&](const lora_use& other) {
-                return same_ignoring_case(other.file.name, ref->name);
-            });
+            std::any_of(job_.loras.begin(), job_.loras.end(),
+                        [&](const lora_use& other) { return iequals(other.file.name, ref->name); });
         if (twice)
             file.complain("name", quoted(ref->name) + " is named twice");
         else

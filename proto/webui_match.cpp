@@ -33,9 +33,9 @@ bool hash_begins(const checkpoint_entry& entry, std::string_view wanted)
     constexpr std::size_t shortest = 10;
     if (wanted.size() < shortest || !is_hex(wanted))
         return false;
-    const std::string digits = lowered(wanted);
-    return lowered(entry.sha256).starts_with(digits) ||
-           (entry.sha256.empty() && lowered(entry.hash) == digits);
+    const std::string digits = to_lower(wanted);
+    return to_lower(entry.sha256).starts_with(digits) ||
+           (entry.sha256.empty() && to_lower(entry.hash) == digits);
 }
 
 // The readings of a name, the most exact first (webui.md §4.1).
@@ -103,7 +103,7 @@ std::string missing_reason(std::string_view kind, std::string_view wanted,
 bool goes_by(const std::vector<std::string>& names, std::string_view wanted)
 {
     return std::any_of(names.begin(), names.end(),
-                       [&](const std::string& name) { return same_ignoring_case(name, wanted); });
+                       [&](const std::string& name) { return iequals(name, wanted); });
 }
 
 std::vector<std::string> names_of(const scheduler_entry& entry)
@@ -121,7 +121,7 @@ const sampler_entry* find_sampler(std::string_view wanted, std::span<const sampl
         if (entry.name == wanted)
             return &entry;
     for (const auto& entry : list)
-        if (same_ignoring_case(entry.name, wanted))
+        if (iequals(entry.name, wanted))
             return &entry;
     for (const auto& entry : list)
         if (goes_by(entry.aliases, wanted))
@@ -152,7 +152,7 @@ split_name split_suffix(std::string_view wanted, std::span<const sampler_entry> 
             if (wanted.size() <= name.size() + 1)
                 continue;
             const std::size_t head = wanted.size() - name.size() - 1;
-            if (wanted[head] != ' ' || !same_ignoring_case(wanted.substr(head + 1), name))
+            if (wanted[head] != ' ' || !iequals(wanted.substr(head + 1), name))
                 continue;
             if (const auto* sampler = find_sampler(wanted.substr(0, head), samplers))
                 return {sampler, &scheduler};

@@ -126,7 +126,7 @@ error_body read_error(std::string_view body)
 
 std::string html_title(std::string_view page)
 {
-    const std::string low = lowered(page.substr(0, 4096));
+    const std::string low = to_lower(page.substr(0, 4096));
     const std::size_t open = low.find("<title>");
     const std::size_t close = low.find("</title>");
     if (open == std::string::npos || close == std::string::npos || close < open)
