@@ -171,6 +171,13 @@ struct model_writer::state {
         return full;
     }
 
+    // Everything is written, and nothing is under way.
+    bool is_whole() const
+    {
+        return written.frontier() == size && claimed.frontier() == size && !hashing &&
+               size == announced.value_or(size);
+    }
+
     // On the disk lane.
     error_code put(std::uint64_t offset, std::string_view bytes,
                    const std::vector<std::uint64_t>& steps)
@@ -319,9 +326,7 @@ net::task<error_code> model_writer::sync()
 net::task<result<std::string>> model_writer::sha256()
 {
     const auto s = state_;
-    const bool is_whole = s->written.frontier() == s->size && s->claimed.frontier() == s->size &&
-                          !s->hashing && s->size == s->announced.value_or(s->size);
-    if (!s->failure && !is_whole)
+    if (!s->failure && !s->is_whole())
         co_return make_error_code(errc::message_size);
     if (!s->failure && s->digest.empty()) {
         s->hashing = true;
@@ -333,6 +338,7 @@ net::task<result<std::string>> model_writer::sha256()
         };
         s->failure = co_await s->owner->hash.run(std::move(work));
         s->hashed = s->size;
+        s->hashing = false;
     }
     if (s->failure)
         co_return s->failure;
@@ -380,6 +386,12 @@ net::task<file_result<std::filesystem::path>> model_writer::publish(std::string 
     if (!is_plain(file_name))
         co_return file_failure{
             "cannot publish a model as \"" + file_name + "\": that is not a file name", true};
+    if (!s->failure && !s->is_whole())
+        co_return file_failure{
+            s->part.string() + " is not complete: " + std::to_string(s->size) + " of " +
+                (s->announced ? std::to_string(*s->announced) : "unknown many") + " bytes, " +
+                std::to_string(s->written.frontier()) + " of them from the start without a gap",
+            false};
     const auto digest = co_await sha256();
     if (!digest)
         co_return failed("finish", s->part, digest.error());
