@@ -267,7 +267,7 @@ const std::vector<std::string> ambiguous{
     "GET / HTTP/1.1\nHost: a\n\n",
     "GET / HTTP/1.1\r\nHost: a\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nX: b\rc\r\n\r\n",
-    std::string("GET / HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n", 38),
+    std::string("GET / HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n", 35),
     "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
     "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
