@@ -100,9 +100,9 @@ int main(int argc, char** argv)
     auto* printing = configuring->add_subcommand("print", "every setting and where it came from");
     settings.add_to(*printing);
 
-    tools::simulator::settings simulated;
+    tools::simulate_options simulated;
     auto* simulating = program.add_subcommand("simulate", "pretend to be a WebUI with a GPU");
-    tools::add_simulate_options(*simulating, simulated);
+    tools::add_simulate_flags(*simulating, simulated);
 
     CLI11_PARSE(program, argc, argv);
     if (*serving)
@@ -111,5 +111,5 @@ int main(int argc, char** argv)
         return check(settings);
     if (*printing)
         return print(settings);
-    return tools::simulate_main(simulated);
+    return tools::simulate(simulated);
 }

@@ -358,7 +358,10 @@ net::task<fetcher::tried<fetched_file>> fetcher::receive(const fetch_order& orde
                           false};
     if (const auto wrong = gate.finish(progress.bytes); !wrong.empty())
         co_return failure{wrong};
-    const auto sum = co_await writer->sha256();
+    const auto hashed = co_await writer->sha256();
+    if (!hashed)
+        co_return failure{"it cannot be read back: " + hashed.error().message(), false};
+    const auto& sum = *hashed;
     if (!same_hash(order.file.sha256, sum))
         co_return failure{"its sha256 is " + sum + ", the job says " + order.file.sha256};
     if (order.file.sha256.empty() && !same_hash(from.facts.sha256, sum))
