@@ -25,6 +25,7 @@ struct configuration {
             ->check(CLI::ExistingFile);
         for (const auto& known : config::flags())
             add(command, known);
+        add(command, {"--set", "table.key=value", "Any setting, e.g. --set jobs.ttl=1h.", true, ""});
     }
 
 private:
