@@ -71,9 +71,13 @@ std::vector<pending_write*> ends_first(const std::vector<pending_write*>& all)
             grew = true;
         }
     }
-    auto order = all;
-    std::stable_partition(order.begin(), order.end(),
-                          [&first](const pending_write* w) { return first.contains(w); });
+    std::vector<pending_write*> order;
+    for (const bool leading : {true, false}) {
+        for (auto* w : all) {
+            if (first.contains(w) == leading)
+                order.push_back(w);
+        }
+    }
     return order;
 }
 

@@ -152,7 +152,7 @@ BOOST_FIXTURE_TEST_SUITE(spool_, spool_world)
 BOOST_AUTO_TEST_CASE(what_is_written_in_pieces_is_read_back)
 {
     const auto bytes = pattern(1'000'003);
-    for (const std::size_t piece : {7'919, 262'144, 600'000, 2'000'000}) {
+    for (const std::size_t piece : {7'919u, 262'144u, 600'000u, 2'000'000u}) {
         const auto file = store("r" + std::to_string(piece), bytes, piece);
         BOOST_REQUIRE(file.has_value());
         BOOST_TEST(file->size() == bytes.size());
