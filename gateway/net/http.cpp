@@ -311,7 +311,7 @@ void append_raw_fields(std::string& out, const response& answer, const head_fact
     out += "\r\n";
     for (const auto& [name, value] : answer.headers)
         append_field(out, name, value);
-    out += facts.keep_alive ? "\r\n" : "connection: close\r\n\r\n";
+    out += facts.keep_alive ? "\r\n" : "Connection: close\r\n\r\n";
 }
 
 } // namespace

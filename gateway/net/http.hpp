@@ -54,7 +54,7 @@ struct response {
     std::shared_ptr<body_source> source; // instead of body
     header_list headers;                 // further ones
     bool close = false;                  // end the connection after this
-    // `headers` are all there is, in their order and case; only "connection: close" is added. For
+    // `headers` are all there is, in their order and case; only "Connection: close" is added. For
     // servers that must look like another one; content_type is not sent then.
     bool raw_headers = false;
     // Runs on the loop once the last byte has been handed to the kernel (true), or could not be.

@@ -80,7 +80,7 @@ net::task<> start(webui& ui, net::server& server, const settings& set, net::task
     if (!port)
         throw std::runtime_error("cannot listen on " + set.listen + ": " + port.error().message());
     const auto host = set.listen.substr(0, set.listen.rfind(':'));
-    std::cout << "simulate: " << dialect_of(set.dialect).name << " on http://" << host << ":"
+    std::cout << "simulate: " << dialect_of(set.dialect).name << " listening on http://" << host << ":"
               << *port << std::endl;
     co_await ui.finish_startup();
     std::cout << "simulate: start-up done" << std::endl;

@@ -292,12 +292,24 @@ converted dict(const json::value& value)
 
 } // namespace v2
 
-converted text_list(const json::value& value, bool v2_words)
+converted scalar(const field& f, const json::value& value, bool v2_words)
 {
-    auto out = v2_words ? v2::list(value) : v1::list(value);
-    if (std::holds_alternative<refusal>(out))
-        return out;
-    auto& items = std::get<json::value>(out).get_array();
+    switch (f.type) {
+    case field_type::text: return v2_words ? v2::text(value) : v1::text(value);
+    case field_type::integer: return v2_words ? v2::integer(value) : v1::integer(value);
+    case field_type::number: return v2_words ? v2::number(value) : v1::number(value);
+    case field_type::flag: return v2_words ? v2::flag(value) : v1::flag(value);
+    case field_type::text_list:
+    case field_type::list: return v2_words ? v2::list(value) : v1::list(value);
+    case field_type::dict: return v2_words ? v2::dict(value) : v1::dict(value);
+    }
+    return value;
+}
+
+// Every item that is no string is refused on its own.
+std::vector<refusal> convert_items(json::array& items, bool v2_words)
+{
+    std::vector<refusal> out;
     for (std::size_t i = 0; i < items.size(); ++i) {
         auto item = v2_words             ? v2::text(items[i])
                     : items[i].is_null() ? converted(v1::null_refused())
@@ -305,29 +317,29 @@ converted text_list(const json::value& value, bool v2_words)
         if (auto* bad = std::get_if<refusal>(&item)) {
             bad->where = i;
             bad->input = items[i];
-            return item;
+            out.push_back(std::move(*bad));
+        } else {
+            items[i] = std::get<json::value>(item);
         }
-        items[i] = std::get<json::value>(item);
     }
     return out;
 }
 
-converted convert(const field& f, const json::value& value, bool v2_words)
+// Replaces the value by what pydantic makes of it; what it refuses is returned.
+std::vector<refusal> convert(const field& f, json::value& value, bool v2_words)
 {
     if (value.is_null() && f.nullable)
-        return json::value(nullptr);
-    if (value.is_null() && !v2_words)
-        return v1::null_refused();
-    switch (f.type) {
-    case field_type::text: return v2_words ? v2::text(value) : v1::text(value);
-    case field_type::integer: return v2_words ? v2::integer(value) : v1::integer(value);
-    case field_type::number: return v2_words ? v2::number(value) : v1::number(value);
-    case field_type::flag: return v2_words ? v2::flag(value) : v1::flag(value);
-    case field_type::list: return v2_words ? v2::list(value) : v1::list(value);
-    case field_type::text_list: return text_list(value, v2_words);
-    case field_type::dict: return v2_words ? v2::dict(value) : v1::dict(value);
+        return {};
+    auto result =
+        value.is_null() && !v2_words ? converted(v1::null_refused()) : scalar(f, value, v2_words);
+    if (auto* bad = std::get_if<refusal>(&result)) {
+        bad->input = value;
+        return {std::move(*bad)};
     }
-    return value;
+    value = std::move(std::get<json::value>(result));
+    if (f.type == field_type::text_list)
+        return convert_items(value.get_array(), v2_words);
+    return {};
 }
 
 // --- the 422 body ---
@@ -437,7 +449,7 @@ validated read_body(const request_model& fields, std::string_view content_type,
     json::object out;
     json::array errors;
     for (const auto& f : fields) {
-        const auto* value = given->if_contains(f.name);
+        auto* value = given->if_contains(f.name);
         if (value == nullptr && !f.required) {
             out[f.name] = f.default_value;
             continue;
@@ -450,16 +462,15 @@ validated read_body(const request_model& fields, std::string_view content_type,
             errors.push_back(error_item(std::move(loc), why, pydantic_v2));
             continue;
         }
-        auto result = convert(f, *value, pydantic_v2);
-        if (auto* bad = std::get_if<refusal>(&result)) {
-            if (bad->where)
-                loc.emplace_back(*bad->where);
-            else
-                bad->input = *value;
-            errors.push_back(error_item(std::move(loc), *bad, pydantic_v2));
-        } else {
-            out[f.name] = std::move(std::get<json::value>(result));
+        const auto refusals = convert(f, *value, pydantic_v2);
+        for (const auto& bad : refusals) {
+            auto place = loc;
+            if (bad.where)
+                place.emplace_back(*bad.where);
+            errors.push_back(error_item(std::move(place), bad, pydantic_v2));
         }
+        if (refusals.empty())
+            out[f.name] = std::move(*value);
     }
     if (!errors.empty())
         return invalid{{{"detail", std::move(errors)}}};
@@ -472,12 +483,11 @@ read_query_flag(std::string_view name, const std::optional<std::string>& text, b
     if (!text)
         return false;
     const field f{name, field_type::flag, false, false};
-    auto result = convert(f, json::value(*text), pydantic_v2);
-    if (auto* bad = std::get_if<refusal>(&result)) {
-        bad->input = *text;
-        return one_error(error_item({"query", name}, *bad, pydantic_v2));
-    }
-    return std::get<json::value>(result).get_bool();
+    json::value value(*text);
+    const auto refusals = convert(f, value, pydantic_v2);
+    if (!refusals.empty())
+        return one_error(error_item({"query", name}, refusals.front(), pydantic_v2));
+    return value.get_bool();
 }
 
 } // namespace gateway::tools::simulator

@@ -201,8 +201,8 @@ net::task<answer> webui::call(const route& r, net::request& req)
     } catch (invalid& e) {
         failed = unprocessable(std::move(e.body));
     } catch (const unparsable&) {
-        const http_exception e(400, "There was an error parsing the body");
-        failed = from(e, dialect_);
+        failed = answer::json({{"detail", "There was an error parsing the body"}});
+        failed->status = 400; // Starlette's own exception, which the WebUI's handler does not take
     }
     co_return std::move(*failed);
 }
