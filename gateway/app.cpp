@@ -108,7 +108,7 @@ program::program(config::loaded loaded)
               [this](const core::model_ref& file) { return models_.waived(file); }},
              backend_options(settings_, webui_urls()), runner_options(settings_)),
       doors_({jobs_, fleet_, &models_, journal_.get(), &spool_, time_, disk_, settings_, random_,
-              checks()}),
+              checks(), [this] { return &loop_.stats(); }}),
       server_(loop_.ex(), time_, wheel_, doors_.service(), server_limits(settings_.server))
 {
 }

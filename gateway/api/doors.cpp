@@ -12,8 +12,8 @@ std::vector<route> both(std::vector<route> first, std::vector<route> second)
 } // namespace
 
 doors::doors(parts with)
-    : loop_(with.time),
-      metrics_({with.jobs, with.backends, with.models, with.journal, with.spool, with.time, loop_,
+    : metrics_({with.jobs, with.backends, with.models, with.journal, with.spool, with.time,
+                std::move(with.loop),
                 [this] { return server_ != nullptr ? &server_->counters() : nullptr; },
                 [this] { return &router_.times(); }}),
       runpod_({with.jobs, with.backends, with.time, with.parsing, with.settings}),

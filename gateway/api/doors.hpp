@@ -22,6 +22,7 @@ public:
         const config::settings& settings;
         random_source& random; // for request ids
         std::vector<check> checks;
+        std::function<const net::loop_stats*()> loop; // for /metrics
     };
 
     explicit doors(parts with);
@@ -29,16 +30,13 @@ public:
     doors& operator=(const doors&) = delete;
 
     api::router& service() { return router_; }
-    // Makes `server` tell how long its requests take, and /metrics how it is. It outlives no call.
+    // Makes `server` tell how long its requests take, and /metrics how it is.
     void watch(net::server& server);
-    // Measures the loop's lag, until it is cancelled.
-    net::task<> run() { return loop_.run(); }
     // Before the server drains: held answers go out within a second, /readyz says no.
     void drain();
 
 private:
     const net::server* server_ = nullptr;
-    loop_watch loop_;
     metrics metrics_;
     runpod runpod_;
     ops ops_;

@@ -210,6 +210,17 @@ void add_http(std::vector<MetricFamily>& all, const net::server::stats* server,
     }
 }
 
+void add_loop(std::vector<MetricFamily>& all, const net::loop_stats& n)
+{
+    const auto& bounds = net::duration_histogram::bounds;
+    histogram(all, "loop_lag_seconds", "How late the event loop runs what is due")
+        .histogram(bounds, n.lag.counts(), n.lag.sum());
+    histogram(all, "loop_handler_seconds", "CPU time of one handler on the event loop")
+        .histogram(bounds, n.run_time.counts(), n.run_time.sum());
+    gauge(all, "loop_handler_longest_seconds", "CPU time of the longest handler so far")
+        .value(seconds(n.run_time.longest()));
+}
+
 } // namespace
 
 std::vector<MetricFamily> metrics::Collect() const
@@ -223,9 +234,8 @@ std::vector<MetricFamily> metrics::Collect() const
     add_store(all, from_.journal, from_.spool);
     add_http(all, from_.server ? from_.server() : nullptr,
              from_.requests ? from_.requests() : nullptr);
-    const auto& lag = from_.loop.lag();
-    histogram(all, "loop_lag_seconds", "How late the event loop runs what is due")
-        .histogram(loop_watch::bounds, lag.buckets, lag.sum);
+    if (from_.loop)
+        add_loop(all, *from_.loop());
     return all;
 }
 

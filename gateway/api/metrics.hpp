@@ -3,9 +3,9 @@
 // /metrics: the counters that the parts keep anyway, under the names of peers.md §5.6.
 
 #include "api/http_times.hpp"
-#include "api/loop_watch.hpp"
 #include "core/ports.hpp"
 #include "jobs/jobs.hpp"
+#include "net/loop.hpp"
 #include "net/server.hpp"
 
 #include <prometheus/collectable.h>
@@ -22,7 +22,7 @@ public:
         const store::journal* journal = nullptr;
         const store::spool* spool = nullptr;
         const net::time_source& time;
-        const loop_watch& loop;
+        std::function<const net::loop_stats*()> loop;
         // Of the server and the router, which are made after this.
         std::function<const net::server::stats*()> server;
         std::function<const http_times*()> requests;

@@ -194,9 +194,6 @@ net::response router::refuse(net::protocol_error what, const net::request* head)
             return problem_answer(
                 proto::body_over_limit(to != nullptr ? to->body_limit : other_body_limit_));
         }
-        case net::protocol_error::length_required:
-            return protocol_problem(411, "length_required",
-                                    "a request body needs Content-Length or chunked encoding");
         case net::protocol_error::timeout:
             return protocol_problem(408, "request_timeout", "the request did not arrive in time");
         }

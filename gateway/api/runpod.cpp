@@ -328,8 +328,8 @@ net::response runpod::stream_answer(const call& c, const found& job)
         where += "/status/" + std::string(c.id);
         std::string item;
         proto::object_writer(item)
-            .text("phase", p.phase)
             .number("progress", p.fraction)
+            .text("phase", p.phase)
             .text("result", where)
             .close();
         items.push_back(std::move(item));
@@ -337,7 +337,10 @@ net::response runpod::stream_answer(const call& c, const found& job)
     const std::string_view error =
         job.view.error != nullptr ? std::string_view(*job.view.error) : std::string_view();
     auto answer = json_answer(proto::stream_body(job.view.job->state, items, error));
-    // Only what has really been sent is not sent again.
+    // Only what has really been sent is not sent again. The kernel takes bytes for a client that is
+    // gone, too.
+    if (c.request.abandoned())
+        return answer;
     answer.written = [&all = with_.jobs, key = job.ref.key, cursor = drained.cursor](bool sent) {
         if (sent)
             all.acknowledge(key, cursor);

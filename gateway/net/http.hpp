@@ -66,7 +66,6 @@ enum class protocol_error {
     malformed,        // not HTTP, or a header that could smuggle (400)
     header_too_large, // (431)
     body_too_large,   // over what admit() allowed; the status is the service's to choose
-    length_required,  // a body without length or chunks
     timeout,          // headers or body did not arrive in time (408)
 };
 
