@@ -1,0 +1,115 @@
+#include "support/front.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <regex>
+#include <sstream>
+
+using namespace gateway;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct scraped : test::front {
+    std::vector<std::string> lines()
+    {
+        const auto answer = ask("GET", "/metrics");
+        std::vector<std::string> all;
+        std::istringstream text(answer.body);
+        for (std::string line; std::getline(text, line);)
+            all.push_back(line);
+        return all;
+    }
+    void expect(const std::vector<std::string>& in, const std::string& line)
+    {
+        BOOST_CHECK_MESSAGE(std::find(in.begin(), in.end(), "webui_gateway_" + line) != in.end(),
+                            "no line " << line);
+    }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(metrics_, scraped)
+
+BOOST_AUTO_TEST_CASE(jobs_are_counted_by_outcome_and_state)
+{
+    submit();
+    advance(3s);
+    auto lease = begin();
+    advance(10s);
+    complete(lease, R"({"images":[]})");
+    submit();
+    end(begin(), core::outcome::rejected, "no");
+    submit();
+    lease = begin();
+    submit();
+    advance(7s);
+
+    const auto all = lines();
+
+    expect(all, "jobs_submitted_total 4");
+    expect(all, R"(jobs_total{outcome="completed"} 1)");
+    expect(all, R"(jobs_total{outcome="failed"} 1)");
+    expect(all, R"(jobs_total{outcome="cancelled"} 0)");
+    expect(all, R"(queue_depth{state="queued"} 1)");
+    expect(all, R"(queue_depth{state="running"} 1)");
+    expect(all, "queue_oldest_age_seconds 7");
+    expect(all, "job_wait_seconds_count 3");
+    expect(all, "job_wait_seconds_sum 3");
+    expect(all, "job_run_seconds_count 2");
+    expect(all, R"(job_attempts_total{class="rejected"} 1)");
+    expect(all, R"(log_writes_total 9)");
+}
+
+BOOST_AUTO_TEST_CASE(backends_are_told_by_name)
+{
+    auto& webui = backend();
+    webui.ready = true;
+    webui.state = "ready";
+    webui.restarts = 2;
+    webui.swaps = 3;
+    webui.busy = 90s;
+
+    const auto all = lines();
+
+    expect(all, R"(backend_up{backend="webui-0"} 1)");
+    expect(all, R"(backend_state{backend="webui-0",state="ready"} 1)");
+    expect(all, R"(backend_restarts_total{backend="webui-0"} 2)");
+    expect(all, R"(backend_gpu_seconds_total{backend="webui-0"} 90)");
+    expect(all, R"(model_swaps_total{backend="webui-0"} 3)");
+}
+
+BOOST_AUTO_TEST_CASE(requests_are_timed_by_pattern)
+{
+    const auto id = submit();
+    ask("GET", "/v2/local/status-sync/" + id + "?wait=5000");
+    ask("GET", "/secret");
+
+    const auto all = lines();
+
+    expect(all, R"(http_request_duration_seconds_count{code="200",method="GET",)"
+                R"(route="/status-sync/{id}"} 1)");
+    expect(all, R"(http_request_duration_seconds_bucket{code="200",method="GET",)"
+                R"(route="/status-sync/{id}",le="10"} 1)");
+    expect(all, R"(http_request_duration_seconds_count{code="404",method="GET",route="other"} 1)");
+    for (const auto& line : all) {
+        BOOST_TEST(line.find("secret") == std::string::npos);
+        BOOST_TEST(line.find(id) == std::string::npos);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(every_line_is_prometheus_text_under_one_prefix)
+{
+    submit();
+    backend();
+    const std::regex wanted(
+        R"(# (HELP|TYPE) webui_gateway_[a-z_]+ .+|webui_gateway_[a-z_]+(\{.*\})? [-+.e0-9Inf]+)");
+
+    const auto all = lines();
+
+    BOOST_TEST(all.size() > 80U);
+    for (const auto& line : all)
+        BOOST_CHECK_MESSAGE(std::regex_match(line, wanted), line);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

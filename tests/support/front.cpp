@@ -1,0 +1,245 @@
+#include "support/front.hpp"
+
+#include "base/text.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <cstdlib>
+
+namespace gateway::test {
+
+namespace {
+
+jobs::limits limits_of(const config::settings& s)
+{
+    jobs::limits limits;
+    limits.queue.jobs = static_cast<std::size_t>(s.jobs.max_queued);
+    limits.queue.bytes = s.jobs.max_queued_bytes;
+    limits.keep_async = s.jobs.keep_async;
+    limits.keep_sync = s.jobs.keep_sync;
+    return limits;
+}
+
+std::string id_of(const core::job& job)
+{
+    return proto::to_text(proto::job_ref{job.key, job.secret, job.sync});
+}
+
+net::task<> lease_one(front& f, std::string backend, std::optional<jobs::lease>& into)
+{
+    core::scheduler::runnable anything = [](core::set_id) { return true; };
+    into = co_await f.jobs->next_lease(std::move(backend), std::move(anything));
+}
+
+net::task<> store_result(front& f, core::fence by, std::string reply, std::string tail, bool& done)
+{
+    std::string name = "r" + std::to_string(by.job);
+    auto writer = co_await f.spool->create(std::move(name));
+    BOOST_REQUIRE(writer);
+    const auto ec = co_await writer->append(reply);
+    BOOST_REQUIRE(!ec);
+    auto file = co_await writer->finish();
+    BOOST_REQUIRE(file);
+    store::result_record record;
+    record.file = file->name();
+    record.size = file->size();
+    record.splice = reply.rfind('}');
+    record.extra = std::move(tail);
+    auto stored = std::move(*file);
+    const auto verdict = co_await f.jobs->complete(by, std::move(record), std::move(stored));
+    BOOST_REQUIRE(verdict);
+    done = *verdict == core::verdict::done;
+}
+
+net::task<> end_one(front& f, core::fence by, core::outcome how, std::string reason)
+{
+    const auto ec = co_await f.jobs->end_attempt(by, how, std::move(reason));
+    BOOST_REQUIRE(!ec);
+}
+
+} // namespace
+
+std::string reply::header(std::string_view lower_case_name) const
+{
+    for (const auto& [name, value] : headers) {
+        if (name == lower_case_name)
+            return value;
+    }
+    return {};
+}
+
+std::string http_request(std::string_view method, std::string_view target, std::string_view body,
+                         std::string_view more_headers)
+{
+    std::string text(method);
+    text += ' ';
+    text += target;
+    text += " HTTP/1.1\r\nHost: gateway\r\n";
+    text += more_headers;
+    if (!body.empty() || method == "POST")
+        text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
+    text += "\r\n";
+    text += body;
+    return text;
+}
+
+std::optional<reply> parse_reply(std::string& bytes, bool without_body)
+{
+    const auto head_end = bytes.find("\r\n\r\n");
+    if (head_end == std::string::npos)
+        return std::nullopt;
+    reply r;
+    r.status = std::atoi(bytes.substr(9, 3).c_str());
+    std::size_t length = 0;
+    for (auto at = bytes.find("\r\n") + 2; at < head_end + 2;) {
+        const auto end = bytes.find("\r\n", at);
+        const auto colon = bytes.find(':', at);
+        auto name = to_lower(std::string_view(bytes).substr(at, colon - at));
+        std::string value(trim(std::string_view(bytes).substr(colon + 1, end - colon - 1)));
+        if (name == "content-length")
+            length = std::strtoull(value.c_str(), nullptr, 10);
+        r.headers.emplace_back(std::move(name), std::move(value));
+        at = end + 2;
+    }
+    if (without_body)
+        length = 0;
+    if (bytes.size() < head_end + 4 + length)
+        return std::nullopt;
+    r.body = bytes.substr(head_end + 4, length);
+    bytes.erase(0, head_end + 4 + length);
+    return r;
+}
+
+front::front(const std::function<void(config::settings&)>& change)
+{
+    settings.auth.mode = config::auth_mode::none;
+    if (change)
+        change(settings);
+    spool = std::make_unique<store::spool>(folder / "spool", disk, files);
+    jobs::jobs::naming names{[this] { return random.next(); }, id_of};
+    jobs = std::make_unique<jobs::jobs>(ex(), time, journal, *spool, limits_of(settings), names);
+    std::vector<api::check> checks{{"disk", [this] { return disk_trouble; }}};
+    doors = std::make_unique<api::doors>(api::doors::parts{*jobs,
+                                                           backends,
+                                                           nullptr,
+                                                           &journal,
+                                                           spool.get(),
+                                                           time,
+                                                           parsing,
+                                                           settings,
+                                                           random,
+                                                           std::move(checks),
+                                                           {}});
+    wheel = std::make_unique<net::deadline_wheel>(ex(), time);
+    server = std::make_unique<net::server>(ex(), time, *wheel, doors->service());
+    doors->watch(*server);
+}
+
+front::~front()
+{
+    // Nobody may wait for anything when the parts go.
+    doors->drain();
+    for (const auto& connection : connections_)
+        connection->close();
+    advance(std::chrono::seconds(3));
+    server.reset();
+    doors.reset();
+    jobs.reset();
+    spool.reset();
+}
+
+std::shared_ptr<scripted_stream> front::send(std::string bytes)
+{
+    auto connection = std::make_shared<scripted_stream>(ex());
+    connections_.push_back(connection);
+    connection->arrives(std::move(bytes));
+    start(server->serve(connection, "127.0.0.1:50000"));
+    settle();
+    return connection;
+}
+
+std::optional<reply> front::take_reply(scripted_stream& connection)
+{
+    auto bytes = connection.take_written();
+    auto r = parse_reply(bytes);
+    BOOST_CHECK(!r || bytes.empty());
+    return r;
+}
+
+reply front::ask(std::string_view method, std::string_view target, std::string_view body,
+                 std::string_view more_headers, duration patience)
+{
+    const auto connection = send(http_request(method, target, body, more_headers));
+    std::optional<reply> got;
+    const auto answered = [&] {
+        auto bytes = connection->written();
+        got = parse_reply(bytes, method == "HEAD");
+        return got.has_value();
+    };
+    BOOST_REQUIRE_MESSAGE(run_until(answered, patience), method << ' ' << target);
+    connection->ends();
+    settle();
+    return std::move(*got);
+}
+
+namespace {
+std::string submitted(const reply& r)
+{
+    BOOST_REQUIRE_MESSAGE(r.status == 200, r.body);
+    const auto at = r.body.find("\"id\":\"") + 6;
+    return r.body.substr(at, r.body.find('"', at) - at);
+}
+} // namespace
+
+std::string front::submit(std::string_view input)
+{
+    return submitted(ask("POST", "/run", "{\"input\":" + std::string(input) + "}"));
+}
+
+std::string front::submit_sync(std::string_view input)
+{
+    return submitted(ask("POST", "/runsync?wait=1000", "{\"input\":" + std::string(input) + "}"));
+}
+
+jobs::lease front::begin(std::string name)
+{
+    std::optional<jobs::lease> got;
+    start(lease_one(*this, std::move(name), got));
+    const bool leased = run_until([&] { return got.has_value(); }, std::chrono::minutes(1));
+    BOOST_REQUIRE(leased);
+    return std::move(*got);
+}
+
+void front::report(const jobs::lease& l, double fraction, std::string phase,
+                   std::optional<double> eta_seconds)
+{
+    jobs->report(l.fence, {fraction, std::move(phase), eta_seconds});
+    settle();
+}
+
+void front::complete(const jobs::lease& l, std::string reply, std::string tail)
+{
+    bool done = false;
+    start(store_result(*this, l.fence, std::move(reply), std::move(tail), done));
+    const bool ended = run_until([&] { return done; }, std::chrono::minutes(1));
+    BOOST_REQUIRE(ended);
+}
+
+void front::end(const jobs::lease& l, core::outcome how, std::string reason)
+{
+    run(end_one(*this, l.fence, how, std::move(reason)));
+}
+
+core::backend_status& front::backend(std::string name)
+{
+    for (auto& known : backends.all) {
+        if (known.name == name)
+            return known;
+    }
+    auto& made = backends.all.emplace_back();
+    made.name = std::move(name);
+    made.state = "down";
+    return made;
+}
+
+} // namespace gateway::test
