@@ -73,6 +73,7 @@ struct loop::impl {
     duration probe_every;
     turn_meter meter;
     loop_stats stats;
+    real_time clock;
     bool finished = false;
 
     void listen(asio::signal_set& to, std::function<void(int)> heard)
@@ -92,7 +93,7 @@ struct loop::impl {
         probe.async_wait([this, when](error_code ec) {
             if (ec || finished)
                 return;
-            const auto now = std::chrono::steady_clock::now();
+            const auto now = clock.now();
             stats.lag.add(now - when);
             probe_from(now + probe_every);
         });
@@ -121,7 +122,7 @@ void loop::on_signal(std::initializer_list<int> signals, std::function<void(int)
 void loop::run()
 {
     auto& self = *impl_;
-    self.probe_from(std::chrono::steady_clock::now() + self.probe_every);
+    self.probe_from(self.clock.now() + self.probe_every);
     auto mark = cpu_time();
     while (self.context.run_one() > 0) {
         if (!self.meter.is_due())
