@@ -1,6 +1,6 @@
 // Subcommands and flags, nothing else.
 
-#include "app.hpp"
+#include "app/serve.hpp"
 #include "config/settings.hpp"
 #include "tools/simulate.hpp"
 
@@ -25,7 +25,8 @@ struct configuration {
             ->check(CLI::ExistingFile);
         for (const auto& known : config::flags())
             add(command, known);
-        add(command, {"--set", "table.key=value", "Any setting, e.g. --set jobs.ttl=1h.", true, ""});
+        add(command,
+            {"--set", "table.key=value", "Any setting, e.g. --set jobs.ttl=1h.", true, ""});
     }
 
 private:

@@ -142,7 +142,7 @@ task<> arrival::wait()
         const auto ex = asio::get_associated_executor(handler);
         auto done = std::make_shared<decltype(handler)>(std::move(handler));
         waiters_.push_back(
-            [ex, done = std::move(done)] { asio::post(ex, [done] { std::move(*done)(); }); });
+            [ex, done = std::move(done)] { asio::post(ex, [done] { std::move (*done)(); }); });
     };
     auto token = asio::use_awaitable;
     co_await asio::async_initiate<decltype(token), void()>(std::move(start), token);

@@ -22,13 +22,14 @@ MAY_INCLUDE = {
     "work": {"base", "core", "proto", "config", "net", "store", "jobs", "work"},
     "api": {"base", "core", "proto", "config", "net", "store/spool", "jobs", "api"},
     "tools": EVERYTHING,
-    "program": EVERYTHING,  # gateway/main.cpp, gateway/app.*
+    "app": EVERYTHING,
+    "program": EVERYTHING,  # gateway/main.cpp
     "tests": EVERYTHING,
 }
 
 # Folders that may use Boost.JSON, and those that write to the log through base/log.
-MAY_USE_JSON = {"proto", "tools", "program", "tests"}
-MAY_LOG = {"base", "config", "net", "store", "jobs", "work", "api", "tools", "program", "tests"}
+MAY_USE_JSON = {"proto", "tools", "app", "program", "tests"}
+MAY_LOG = {"base", "config", "net", "store", "jobs", "work", "api", "tools", "app", "program", "tests"}
 # Nobody else includes or names Asio and Beast: they use net/async.hpp and net's interfaces.
 MAY_USE_ASIO = {"net", "tests"}
 # core decides and nothing else: of Boost it has result, of std nothing that does I/O or waits.

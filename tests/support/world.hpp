@@ -23,7 +23,8 @@ struct world {
     void start(net::task<> work);
     // Starts and settles.
     void run(net::task<> work);
-    // Lets time jump from sleeper to sleeper until `done` is true or `limit` of virtual time is over.
+    // Lets time jump from sleeper to sleeper until `done` is true or `limit` of virtual time is
+    // over.
     bool run_until(const std::function<bool()>& done, duration limit);
 };
 

@@ -1,15 +1,15 @@
-#include "app.hpp"
+#include "app/serve.hpp"
 
 #include "api/doors.hpp"
+#include "app/simulators.hpp"
+#include "app/wiring.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "net/loop.hpp"
 #include "net/resolver.hpp"
 #include "proto/job_id.hpp"
-#include "simulators.hpp"
 #include "store/lock.hpp"
-#include "wiring.hpp"
 
 #include <systemd/sd-daemon.h>
 

@@ -1,4 +1,4 @@
-#include "wiring.hpp"
+#include "app/wiring.hpp"
 
 #include "api/submission.hpp"
 

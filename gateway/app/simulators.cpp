@@ -1,4 +1,4 @@
-#include "simulators.hpp"
+#include "app/simulators.hpp"
 
 #include "base/log.hpp"
 #include "base/text.hpp"
