@@ -42,7 +42,6 @@ struct echo_service final : service {
         case protocol_error::malformed: answer.status = 400; break;
         case protocol_error::header_too_large: answer.status = 431; break;
         case protocol_error::body_too_large: answer.status = 413; break;
-        case protocol_error::length_required: answer.status = 411; break;
         case protocol_error::timeout: answer.status = 408; break;
         }
         answer.body = "{}";
