@@ -13,7 +13,8 @@ from .servers import safetensors
 from .waiting import wait_until
 
 TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
-_ADDRESS = re.compile(r"127\.0\.0\.1:(\d+)")
+# {"msg":"listening","address":"127.0.0.1:8000",…} · simulate: a1111-1.10 on http://127.0.0.1:7861
+_LISTENING = re.compile(r'(?:"msg":\s*"listening".*"127\.0\.0\.1:|simulate: .* on http://127\.0\.0\.1:)(\d+)')
 
 
 def nobody():
@@ -41,10 +42,8 @@ def program():
 
 def _listening(line):
     """The port in the line with which a program says where it listens, else None."""
-    if "listening" not in line:
-        return None
-    found = _ADDRESS.search(line)
-    return int(found.group(1)) if found and found.group(1) != "0" else None
+    found = _LISTENING.search(line)
+    return int(found.group(1)) if found else None
 
 
 class _Server(Process):
