@@ -60,9 +60,9 @@ std::string id_of(const core::job& job)
     return proto::to_text(proto::job_ref{job.key, job.secret, job.sync});
 }
 
-std::string progress_text(const jobs::progress& p)
+std::string progress_text(const core::progress_view& p)
 {
-    return proto::progress_object({p.fraction, p.phase, p.eta_seconds});
+    return proto::progress_object({p.fraction, core::to_text(p.phase), p.eta_seconds});
 }
 
 proto::job_view view_of(std::string id, const jobs::view& v, wall_time now)
@@ -319,17 +319,17 @@ net::response runpod::stream_answer(const call& c, const found& job)
     const auto drained = with_.jobs.drain(job.ref.key);
     std::vector<std::string> items;
     items.reserve(drained.items.size());
-    for (const auto& p : drained.items) {
-        if (p.phase != jobs::completed_phase) {
-            items.push_back(progress_text(p));
+    for (const auto& event : drained.items) {
+        if (event.is_progress) {
+            items.push_back(progress_text(event.progress));
             continue;
         }
         std::string where = c.endpoint.empty() ? "" : "/v2/" + std::string(c.endpoint);
         where += "/status/" + std::string(c.id);
         std::string item;
         proto::object_writer(item)
-            .number("progress", p.fraction)
-            .text("phase", p.phase)
+            .number("progress", 1.0)
+            .text("phase", event.text)
             .text("result", where)
             .close();
         items.push_back(std::move(item));

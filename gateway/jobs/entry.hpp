@@ -11,9 +11,8 @@ struct extras {
     std::string webhook;
     std::string error;
     std::vector<core::outcome> outcomes; // of ended attempts since the last /retry
-    std::optional<progress> last_progress;
-    std::deque<progress> events;   // not yet acknowledged by a /stream reader, bounded
-    std::uint64_t first_event = 0; // number of events.front()
+    std::optional<core::progress_view> last_progress;
+    std::optional<core::feed> events; // of /stream
     std::optional<stored_result> result;
     std::optional<wall_time> keep_until; // asked for by a client; shortens retention
     std::shared_ptr<net::gate> stop;

@@ -272,25 +272,17 @@ void jobs::keep_for(core::job_key key, std::chrono::milliseconds from_now)
 
 jobs::drained jobs::drain(core::job_key key) const
 {
-    drained out;
     const entry* e = look(key);
-    if (e == nullptr || !e->more)
-        return out;
-    out.items.assign(e->more->events.begin(), e->more->events.end());
-    out.cursor = e->more->first_event + out.items.size();
-    return out;
+    if (e == nullptr || !e->more || !e->more->events)
+        return {};
+    return {e->more->events->undrained(), e->more->events->version()};
 }
 
 void jobs::acknowledge(core::job_key key, std::uint64_t cursor)
 {
     entry* e = look(key);
-    if (e == nullptr || !e->more)
-        return;
-    auto& more = *e->more;
-    while (!more.events.empty() && more.first_event < cursor) {
-        more.events.pop_front();
-        ++more.first_event;
-    }
+    if (e != nullptr && e->more && e->more->events)
+        e->more->events->acknowledge(cursor);
 }
 
 // --- cancel, retry, purge ---
@@ -354,6 +346,7 @@ net::task<boost::system::result<core::verdict>> jobs::retry(core::job_key key)
         e->more->error.clear();
         e->more->outcomes.clear();
         e->more->last_progress.reset();
+        e->more->events.reset();
         e->more->keep_until.reset();
         if (e->more->result)
             spool_.discard(e->more->result->file);

@@ -5,7 +5,9 @@
 // state only, and one transition of a job is under way at a time: whoever comes second waits for
 // the commit of the first and then decides on the truth (design.md §4).
 
+#include "core/feed.hpp"
 #include "core/job.hpp"
+#include "core/progress.hpp"
 #include "core/retry.hpp"
 #include "core/scheduler.hpp"
 #include "net/async.hpp"
@@ -54,15 +56,6 @@ struct refusal {
     std::chrono::seconds retry_after{5};
 };
 
-// How far a running job is; `output` while IN_PROGRESS, and an item of /stream (decisions.md 13).
-struct progress {
-    double fraction = 0; // 0…1, never falls within an attempt
-    std::string phase;   // queued | loading | sampling | decoding; completed in the last event
-    std::optional<double> eta_seconds;
-};
-// The phase of the event that ends the stream of a completed job.
-constexpr std::string_view completed_phase = "completed";
-
 // What a finished job left: the WebUI's own bytes with `extra` spliced in at `splice`.
 struct stored_result {
     store::spool_file file;
@@ -77,7 +70,7 @@ struct view {
     std::uint64_t version = 0; // grows with every change
     std::string worker; // backend name of the current or last attempt; empty before the first
     const std::string* error = nullptr;
-    const jobs::progress* last_progress = nullptr;
+    const core::progress_view* last_progress = nullptr; // of the running attempt
     const stored_result* result = nullptr;
 };
 
@@ -152,10 +145,11 @@ public:
     net::task<std::size_t> purge();
     // Shortens how long a finished job's result is kept.
     void keep_for(core::job_key key, std::chrono::milliseconds from_now);
-    // Progress of a job since the cursor. The cursor is moved by acknowledge(), after the reply has
-    // really been written.
+    // What the job's stream has not delivered yet: its progress, and one item without progress once
+    // it has completed. The cursor is moved by acknowledge(), after the reply has really been
+    // written.
     struct drained {
-        std::vector<progress> items;
+        std::vector<core::feed_item> items;
         std::uint64_t cursor = 0;
     };
     drained drain(core::job_key key) const;
@@ -169,7 +163,7 @@ public:
                                                core::scheduler::runnable can_run);
     // Something that can_run depends on has changed: a backend is ready, a file has arrived.
     void offers_changed();
-    void report(core::fence by, progress p);
+    void report(core::fence by, core::progress_view p);
     // The attempt made a result. Anything but done: it came too late, and the file is discarded.
     net::task<result<core::verdict>> complete(core::fence by, store::result_record record,
                                               store::spool_file file);
@@ -206,7 +200,7 @@ private:
     net::task<hold> take(core::job_key key);
     entry& keep(core::job job);
     void changed_now(entry& e);
-    void tell(entry& e, progress p);
+    core::feed& events(entry& e) const;
     void forget(core::job_key key);
     void schedule(const entry& e);
     wall_time due_of(const entry& e) const;

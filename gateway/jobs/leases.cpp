@@ -119,25 +119,21 @@ lease jobs::lease_of(entry& e, std::string input)
 
 void jobs::offers_changed() { offers_.bump(); }
 
-// Keeps an event for the readers of the job's stream; the oldest makes room.
-void jobs::tell(entry& e, progress p)
+core::feed& jobs::events(entry& e) const
 {
-    auto& more = e.extra();
-    more.events.push_back(std::move(p));
-    if (more.events.size() > limits_.events_per_job) {
-        more.events.pop_front();
-        ++more.first_event;
-    }
+    auto& feed = e.extra().events;
+    if (!feed)
+        feed.emplace(limits_.events_per_job);
+    return *feed;
 }
 
-void jobs::report(core::fence by, progress p)
+void jobs::report(core::fence by, core::progress_view p)
 {
     entry* e = look(by.job);
     if (e == nullptr || e->job.state != core::job_state::in_progress || e->job.current() != by)
         return; // an old attempt: late progress changes nothing
-    auto& more = e->extra();
-    more.last_progress = p;
-    tell(*e, std::move(p));
+    events(*e).add(p);
+    e->extra().last_progress = p;
     changed_now(*e);
 }
 
@@ -190,7 +186,7 @@ net::task<result<core::verdict>> jobs::complete(core::fence by, store::result_re
     e->job = next;
     e->extra().result = stored_result{std::move(file), record.splice, std::move(record.extra),
                                       std::move(record.index)};
-    tell(*e, {1.0, std::string(completed_phase), std::nullopt});
+    events(*e).close("completed");
     ended(*e, core::outcome::done);
     co_return core::verdict::done;
 }

@@ -211,11 +211,8 @@ net::task<core::attempt_end> runner::drive(run_state& state)
             continue;
         }
         step = state.machine.on(*event, uses_.time.now());
-        if (state.machine.progress_changed()) {
-            const auto& p = state.machine.progress();
-            uses_.jobs.report(state.lease.fence,
-                              {p.fraction, std::string(core::to_text(p.phase)), p.eta_seconds});
-        }
+        if (state.machine.progress_changed())
+            uses_.jobs.report(state.lease.fence, state.machine.progress());
     }
     co_return state.machine.end();
 }

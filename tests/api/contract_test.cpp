@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(a_running_job_shows_its_progress_once_there_is_some)
     advance(2s);
 
     talk.play("in-progress");
-    report(lease, 0.4, "sampling", 3.5);
+    report(lease, 0.4, core::progress_phase::sampling, 3.5);
     talk.play("in-progress-output");
 }
 
@@ -193,10 +193,10 @@ BOOST_AUTO_TEST_CASE(a_stream_with_nothing_to_tell_is_empty)
 BOOST_AUTO_TEST_CASE(a_stream_delivers_each_report_once_and_everything_by_the_end)
 {
     const auto lease = running();
-    report(lease, 0, "loading");
-    report(lease, 0.4, "sampling", 3.5);
+    report(lease, 0, core::progress_phase::loading);
+    report(lease, 0.4, core::progress_phase::sampling, 3.5);
     talk.play("stream-progress");
-    report(lease, 0.95, "decoding");
+    report(lease, 0.95, core::progress_phase::decoding);
     complete(lease, webui_reply);
     talk.play("stream-completed");
 }
@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(a_stream_on_a_bare_path_names_the_result_by_a_bare_path)
 BOOST_AUTO_TEST_CASE(the_stream_of_a_failed_job_ends_with_the_reason)
 {
     const auto lease = running();
-    report(lease, 0.4, "sampling");
+    report(lease, 0.4, core::progress_phase::sampling);
     end(lease, core::outcome::rejected, "CUDA out of memory");
 
     talk.play("stream-failed");

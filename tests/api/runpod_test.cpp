@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(status_sync_holds_until_the_job_has_ended)
     const auto id = submit();
     const auto connection = hold("GET", "/status-sync/" + id);
     const auto lease = begin();
-    report(lease, 0.5, "sampling");
+    report(lease, 0.5, core::progress_phase::sampling);
     advance(30s);
     BOOST_TEST(held(*connection));
 
@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(a_stream_is_answered_as_soon_as_there_is_something_to_tell)
     advance(1s);
     BOOST_TEST(held(*connection));
 
-    report(lease, 0.5, "sampling");
+    report(lease, 0.5, core::progress_phase::sampling);
 
     const auto answer = take_reply(*connection);
     BOOST_REQUIRE(answer);
@@ -156,7 +156,7 @@ BOOST_AUTO_TEST_CASE(draining_sends_every_held_answer_within_a_second)
 BOOST_AUTO_TEST_CASE(what_could_not_be_sent_is_sent_again)
 {
     const auto id = submit();
-    report(begin(), 0.5, "sampling");
+    report(begin(), 0.5, core::progress_phase::sampling);
     const auto broken = std::make_shared<test::scripted_stream>(ex());
     broken->fail_write_at(0, net::asio::error::connection_reset);
     broken->arrives(test::http_request("GET", "/stream/" + id));
@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(what_happens_after_a_client_has_left_is_kept_for_the_next)
     const auto lease = begin();
     const auto connection = hold("GET", "/stream/" + id);
     connection->ends();
-    report(lease, 0.5, "sampling");
+    report(lease, 0.5, core::progress_phase::sampling);
 
     BOOST_TEST(has(ask("GET", "/stream/" + id), "0.5"));
 }
@@ -184,8 +184,8 @@ BOOST_AUTO_TEST_CASE(what_is_reported_while_an_answer_is_being_sent_comes_with_t
     const auto lease = begin();
     const auto connection = hold("GET", "/stream/" + id);
     connection->block_writes();
-    report(lease, 0.25, "sampling");
-    report(lease, 0.5, "sampling");
+    report(lease, 0.25, core::progress_phase::sampling);
+    report(lease, 0.5, core::progress_phase::sampling);
     connection->unblock_writes();
     settle();
 

@@ -210,10 +210,10 @@ jobs::lease front::begin(std::string name)
     return std::move(*got);
 }
 
-void front::report(const jobs::lease& l, double fraction, std::string phase,
+void front::report(const jobs::lease& l, double fraction, core::progress_phase phase,
                    std::optional<double> eta_seconds)
 {
-    jobs->report(l.fence, {fraction, std::move(phase), eta_seconds});
+    jobs->report(l.fence, {phase, fraction, eta_seconds});
     settle();
 }
 

@@ -52,7 +52,7 @@ public:
 
     // The next job, begun on this backend.
     jobs::lease begin(std::string backend = "webui-0");
-    void report(const jobs::lease& l, double fraction, std::string phase,
+    void report(const jobs::lease& l, double fraction, core::progress_phase phase,
                 std::optional<double> eta_seconds = std::nullopt);
     // `reply` is a WebUI's; the tail goes in before its last brace.
     void complete(const jobs::lease& l, std::string reply, std::string tail = {});
