@@ -98,7 +98,8 @@ def interleaved(rounds, *measurements):
             at = (number + place) % len(measurements)
             row[at] = measurements[at]()
         table.append(row)
-        print(".", end="", file=sys.stderr, flush=True)
+        if number % max(rounds // 10, 1) == 0:
+            print(".", end="", file=sys.stderr, flush=True)
     return table
 
 
