@@ -202,8 +202,8 @@ BOOST_AUTO_TEST_CASE(a_port_that_answers_nonsense_is_out_of_service_after_120_s)
 {
     reach(state::routes);
     while (b->state() == state::routes) {
-        tell(backend::no_answer{"200 with HTML"});
         next();
+        tell(backend::no_answer{"200 with HTML"});
     }
     BOOST_TEST(b->state() == state::broken);
     BOOST_TEST(says("200 with HTML"));
