@@ -109,10 +109,27 @@ void session::abandon()
     stop_.emit(asio::cancellation_type::terminal);
 }
 
+// The deadline is left where it is when it comes early enough: with one request after another it is
+// set once a minute and not three times per request.
+void session::limit_to(duration d)
+{
+    due_ = shared_->time.now() + d;
+    if (due_ >= set_for_)
+        return;
+    set_for_ = due_;
+    limit_->set(d);
+}
+
 void session::out_of_time()
 {
-    if (!limit_->expired() || doing_ == activity::handling)
-        return; // set anew, or not needed any more, in the very turn in which it expired
+    if (!limit_->expired())
+        return; // set anew in the very turn in which it expired
+    set_for_ = steady_time::max();
+    if (due_ == steady_time::max())
+        return;
+    const auto now = shared_->time.now();
+    if (due_ > now)
+        return limit_to(due_ - now);
     if (doing_ != activity::reading || timed_out_) {
         peer_->close();
         return;
@@ -124,7 +141,7 @@ void session::out_of_time()
     const head_facts facts{framing::length, answer.body.size(), false, true};
     append_head(text, answer, facts, shared_->date());
     text += answer.body;
-    limit_->set(shared_->limits.linger_gap);
+    limit_to(shared_->limits.linger_gap);
     auto done = [](std::exception_ptr) {};
     asio::co_spawn(shared_->ex, hang_up_late(shared_from_this(), std::move(text)), done);
 }
@@ -168,10 +185,10 @@ task<session::reading> session::read_head()
             in_.shrink(keep_buffer);
             if (shared_->closing)
                 co_return reading::gone;
-            limit_->set(shared_->limits.idle_timeout);
+            limit_to(shared_->limits.idle_timeout);
         } else if (!armed) {
             doing_ = activity::reading;
-            limit_->set(shared_->limits.header_timeout);
+            limit_to(shared_->limits.header_timeout);
             armed = true;
         }
         const auto room = in_.prepare(read_size);
@@ -207,7 +224,7 @@ task<session::reading> session::read_length(std::string& body, std::uint64_t len
         const auto have = body.size();
         body.resize(have + std::min<std::uint64_t>(body_step, length - have));
         const std::span<char> into(body.data() + have, body.size() - have);
-        limit_->set(shared_->limits.body_timeout);
+        limit_to(shared_->limits.body_timeout);
         const auto n = co_await peer_->read_some(into);
         if (!n)
             co_return reading::gone;
@@ -233,7 +250,7 @@ task<session::reading> session::read_chunks(request_parser& message, std::string
             co_return reading::malformed;
         if (message.is_done() || done.used > 0)
             continue;
-        limit_->set(shared_->limits.body_timeout);
+        limit_to(shared_->limits.body_timeout);
         const auto room = in_.prepare(body_step);
         const auto n = co_await peer_->read_some(room);
         if (!n)
@@ -251,7 +268,7 @@ task<error_code> session::send(std::string_view bytes)
     constexpr std::size_t slice = 256 * 1024;
     doing_ = activity::sending;
     while (!bytes.empty()) {
-        limit_->set(shared_->limits.write_timeout);
+        limit_to(shared_->limits.write_timeout);
         const auto part = bytes.substr(0, slice);
         const auto ec = co_await peer_->write(part);
         if (ec)
@@ -262,7 +279,7 @@ task<error_code> session::send(std::string_view bytes)
 }
 
 // True when the connection can be used further.
-task<bool> session::respond(const request* req, bool http_11, bool keep_alive, response answer)
+task<bool> session::respond(const request* req, bool http_11, bool keep_alive, response& answer)
 {
     written_call written(std::move(answer.written));
     const bool bodyless = answer.status == 204 || answer.status == 304;
@@ -286,9 +303,11 @@ task<bool> session::respond(const request* req, bool http_11, bool keep_alive, r
         const std::string_view body = head_only ? std::string_view() : answer.body;
         const auto with_head = std::min(body.size(), copied_body);
         out_ += body.substr(0, with_head);
-        auto ec = co_await send(out_);
+        doing_ = activity::sending;
+        limit_to(shared_->limits.write_timeout);
+        auto ec = co_await peer_->write(out_);
         const auto rest = body.substr(with_head);
-        if (!ec)
+        if (!ec && !rest.empty())
             ec = co_await send(rest);
         complete = !ec;
     }
@@ -305,7 +324,7 @@ task<bool> session::send_source(body_source& source, framing body, std::uint64_t
     auto ec = co_await send(out_);
     std::uint64_t left = length;
     while (!ec) {
-        limit_->clear();
+        due_ = steady_time::max();
         doing_ = activity::handling;
         const auto n = co_await source.read(payload);
         if (!n)
@@ -340,13 +359,21 @@ task<bool> session::refuse(protocol_error what, const request* req,
 {
     ++shared_->counts.protocol_errors;
     auto answer = shared_->answers.refuse(what, req);
-    co_await respond(req, true, false, std::move(answer));
+    co_await respond(req, true, false, answer);
+    if (req != nullptr)
+        tell(*req, answer.status);
     co_await linger(unread);
     co_return false;
 }
 
-// Reads what the client is still sending, so that shared_->closing does not reset the connection
-// under the answer that is on its way.
+void session::tell(const request& req, int status)
+{
+    if (shared_->told)
+        shared_->told(req, status, shared_->time.now() - started_);
+}
+
+// Reads what the client is still sending, so that closing does not reset the connection under the
+// answer that is on its way.
 task<> session::linger(std::optional<std::uint64_t> unread)
 {
     peer_->finish();
@@ -358,7 +385,7 @@ task<> session::linger(std::optional<std::uint64_t> unread)
     doing_ = activity::lingering;
     const auto end = shared_->time.now() + shared_->limits.linger_time;
     while (left > 0 && shared_->time.now() < end) {
-        limit_->set(shared_->limits.linger_gap);
+        limit_to(shared_->limits.linger_gap);
         const auto room = in_.prepare(body_step);
         const auto n = co_await peer_->read_some(room);
         if (!n)
@@ -388,21 +415,11 @@ void session::fill(request& req, const request_parser& message)
     req.fields = &fields_;
 }
 
-task<response> session::ask(request& req)
+bool session::parse(request_parser& message)
 {
-    std::optional<std::string> failure;
-    limit_->clear();
-    doing_ = activity::handling;
-    try {
-        co_return co_await shared_->answers.handle(req);
-    } catch (const std::exception& e) {
-        failure = e.what();
-    } catch (...) {
-        failure = "something that is no exception was thrown";
-    }
-    if (abandoned_)
-        co_return response(); // nobody is left to ask
-    co_return shared_->answers.internal_error(req, *failure);
+    head_.assign(in_.data().substr(0, finder_.size()));
+    in_.consume(finder_.size());
+    return !message.parse_head(head_);
 }
 
 namespace {
@@ -420,62 +437,74 @@ private:
 
 } // namespace
 
-// True when another message may follow on this connection.
-task<bool> session::exchange()
+// Brings in the body, if the service will have it. Nothing when the request is complete; otherwise
+// it has been answered, and the value says whether another message may follow.
+task<std::optional<bool>> session::receive(request_parser& message, request& req,
+                                           service::verdict verdict)
 {
-    const auto got_head = co_await read_head();
-    if (got_head == reading::gone || timed_out_)
-        co_return false;
-    if (got_head == reading::malformed)
-        co_return co_await refuse(protocol_error::malformed, nullptr, std::nullopt);
-    if (got_head == reading::too_large)
-        co_return co_await refuse(protocol_error::header_too_large, nullptr, std::nullopt);
-
-    head_.assign(in_.data().substr(0, finder_.size()));
-    in_.consume(finder_.size());
-    request_parser message(fields_);
-    const auto bad_head = message.parse_head(head_);
-    if (bad_head)
-        co_return co_await refuse(protocol_error::malformed, nullptr, std::nullopt);
-    const auto started = shared_->time.now();
-    request req;
-    fill(req, message);
     const auto length = message.length(); // 0 without a body, nothing when it is chunked
     const bool has_body = length != 0U;
-    bool keep_alive = message.keep_alive();
-
-    auto verdict = shared_->answers.admit(req);
     if (verdict.refusal) {
-        keep_alive = keep_alive && !has_body;
-        const int status = verdict.refusal->status;
-        const bool again =
-            co_await respond(&req, message.is_http_11(), keep_alive, std::move(*verdict.refusal));
-        if (shared_->told)
-            shared_->told(req, status, shared_->time.now() - started);
+        auto& answer = *verdict.refusal;
+        const bool keep_alive = message.keep_alive() && !has_body;
+        const bool again = co_await respond(&req, message.is_http_11(), keep_alive, answer);
+        tell(req, answer.status);
         if (has_body)
             co_await linger(length);
         co_return again;
     }
     if (length && *length > verdict.body_limit)
         co_return co_await refuse(protocol_error::body_too_large, &req, length);
-    if (has_body) {
-        const auto got_body = co_await read_body(message, req.body, verdict.body_limit);
-        if (got_body == reading::gone || timed_out_)
-            co_return false;
-        if (got_body == reading::malformed)
-            co_return co_await refuse(protocol_error::malformed, &req, std::nullopt);
-        if (got_body == reading::too_large)
-            co_return co_await refuse(protocol_error::body_too_large, &req, std::nullopt);
+    const auto got = co_await read_body(message, req.body, verdict.body_limit);
+    if (got == reading::gone || timed_out_)
+        co_return false;
+    if (got == reading::malformed)
+        co_return co_await refuse(protocol_error::malformed, &req, std::nullopt);
+    if (got == reading::too_large)
+        co_return co_await refuse(protocol_error::body_too_large, &req, std::nullopt);
+    co_return std::nullopt;
+}
+
+// True when another message may follow on this connection.
+task<bool> session::exchange()
+{
+    const auto got_head = co_await read_head();
+    if (got_head == reading::gone || timed_out_)
+        co_return false;
+    if (got_head == reading::too_large)
+        co_return co_await refuse(protocol_error::header_too_large, nullptr, std::nullopt);
+    request_parser message(fields_);
+    if (got_head == reading::malformed || !parse(message))
+        co_return co_await refuse(protocol_error::malformed, nullptr, std::nullopt);
+    request req;
+    fill(req, message);
+    started_ = shared_->time.now();
+    auto verdict = shared_->answers.admit(req);
+    if (verdict.refusal || message.length() != 0U) {
+        const auto answered = co_await receive(message, req, std::move(verdict));
+        if (answered)
+            co_return *answered;
     }
+
     ++shared_->counts.requests;
     const active_count active(shared_->counts.active);
-    auto answer = co_await ask(req);
+    due_ = steady_time::max(); // a handler has all the time it needs
+    doing_ = activity::handling;
+    response answer;
+    std::optional<std::string> failure;
+    try {
+        answer = co_await shared_->answers.handle(req);
+    } catch (const std::exception& e) {
+        failure = e.what();
+    } catch (...) {
+        failure = "something that is no exception was thrown";
+    }
     if (abandoned_)
         co_return false;
-    const int status = answer.status;
-    const bool again = co_await respond(&req, message.is_http_11(), keep_alive, std::move(answer));
-    if (shared_->told)
-        shared_->told(req, status, shared_->time.now() - started);
+    if (failure)
+        answer = shared_->answers.internal_error(req, *failure);
+    const bool again = co_await respond(&req, message.is_http_11(), message.keep_alive(), answer);
+    tell(req, answer.status);
     if (!again && peer_->pending())
         co_await linger(std::nullopt);
     co_return again;

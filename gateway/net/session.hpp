@@ -65,21 +65,25 @@ private:
         too_large,
     };
 
+    void limit_to(duration d);
     void out_of_time();
     static task<> hang_up_late(std::shared_ptr<session> s, std::string answer);
+    bool parse(request_parser& message);
     void fill(request& req, const request_parser& message);
+    void tell(const request& req, int status);
 
     task<bool> exchange();
+    task<std::optional<bool>> receive(request_parser& message, request& req,
+                                      service::verdict verdict);
     task<reading> read_head();
     task<reading> read_body(request_parser& message, std::string& body, std::uint64_t limit);
     task<reading> read_length(std::string& body, std::uint64_t length);
     task<reading> read_chunks(request_parser& message, std::string& body, std::uint64_t limit);
     task<error_code> send(std::string_view bytes);
-    task<bool> respond(const request* req, bool http_11, bool keep_alive, response answer);
+    task<bool> respond(const request* req, bool http_11, bool keep_alive, response& answer);
     task<bool> send_source(body_source& source, framing body, std::uint64_t length);
     task<bool> refuse(protocol_error what, const request* req, std::optional<std::uint64_t> unread);
     task<> linger(std::optional<std::uint64_t> unread);
-    task<response> ask(request& req);
 
     std::shared_ptr<session_shared> shared_;
     std::shared_ptr<stream> peer_;
@@ -90,6 +94,9 @@ private:
     field_views fields_;
     head_finder finder_;
     std::optional<deadline> limit_;
+    steady_time due_ = steady_time::max();     // when what it is doing must have ended
+    steady_time set_for_ = steady_time::max(); // when the deadline expires, if it is set
+    steady_time started_;                      // when the current request's header had arrived
     asio::cancellation_signal stop_;
     activity doing_ = activity::idle;
     bool abandoned_ = false;
