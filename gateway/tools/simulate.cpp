@@ -80,8 +80,8 @@ net::task<> start(webui& ui, net::server& server, const settings& set, net::task
     if (!port)
         throw std::runtime_error("cannot listen on " + set.listen + ": " + port.error().message());
     const auto host = set.listen.substr(0, set.listen.rfind(':'));
-    std::cout << "simulate: " << dialect_of(set.dialect).name << " listening on http://" << host << ":"
-              << *port << std::endl;
+    std::cout << "simulate: " << dialect_of(set.dialect).name << " listening on http://" << host
+              << ":" << *port << std::endl;
     co_await ui.finish_startup();
     std::cout << "simulate: start-up done" << std::endl;
 }
@@ -97,6 +97,46 @@ net::task<> start(webui& ui, net::server& server, const settings& set, net::task
     }
     std::cout.flush();
     std::_Exit(status);
+}
+
+int run_until_ended(settings set)
+{
+    std::optional<temporary_folder> folder;
+    if (set.models_dir.empty())
+        set.models_dir = folder.emplace().path();
+    set.models_dir = fs::absolute(set.models_dir);
+
+    net::asio::io_context loop{1};
+    net::real_time time;
+    net::deadline_wheel wheel(loop.get_executor(), time);
+    net::lane disk("disk", 1);
+    net::lane pixels("pixels", 2);
+    system_random random;
+    run_log log(set.log_file, time);
+    const auto* owned = folder ? &*folder : nullptr;
+    const auto quit = [&](int status) { end_process(log, owned, "exit", status); };
+    webui ui(set, {loop.get_executor(), time, disk, pixels, random, log, quit});
+    net::server server(loop.get_executor(), time, wheel, ui, limits_of(set));
+    net::task_group background(loop.get_executor());
+
+    net::asio::signal_set signals(loop, SIGINT, SIGTERM);
+    signals.async_wait([&](error_code ec, int) {
+        if (!ec)
+            end_process(log, owned, "signal", 0);
+    });
+    auto failed = [&](std::exception_ptr failure) {
+        if (failure)
+            std::rethrow_exception(failure);
+    };
+    log.write("start", {{"dialect", dialect_of(set.dialect).name}});
+    net::asio::co_spawn(loop, start(ui, server, set, background), failed);
+    try {
+        loop.run();
+    } catch (const std::exception& e) {
+        std::cerr << "simulate: " << e.what() << std::endl;
+        end_process(log, owned, "failure", 1);
+    }
+    return 0;
 }
 
 } // namespace
@@ -143,6 +183,8 @@ void add_simulate_flags(CLI::App& command, simulate_options& into)
     flag("--api,!--no-api", into.api, "Whether there is an API at all");
     command.add_option("--api-auth", into.api_auth, "user:password[,user:password]")
         ->group("Flags of the WebUI");
+    command.add_option("--cors-allow-origins", into.cors_allow_origins, "Separated by commas")
+        ->group("Flags of the WebUI");
     flag("--no-hashing", into.no_hashing, "No sha256 of models, no Lora hashes");
     flag("--no-download-sd-model", into.no_download_sd_model, "Leave an empty folder empty");
     flag("--skip-load-model-at-start", into.skip_load_model_at_start, "Load in the first job");
@@ -153,43 +195,15 @@ void add_simulate_flags(CLI::App& command, simulate_options& into)
 
 int simulate(const simulate_options& options)
 {
-    auto set = options;
-    std::optional<temporary_folder> folder;
-    if (set.models_dir.empty())
-        set.models_dir = folder.emplace().path();
-    set.models_dir = fs::absolute(set.models_dir);
-
-    net::asio::io_context loop{1};
-    net::real_time time;
-    net::deadline_wheel wheel(loop.get_executor(), time);
-    net::lane disk("disk", 1);
-    net::lane pixels("pixels", 2);
-    system_random random;
-    run_log log(set.log_file, time);
-    const auto* owned = folder ? &*folder : nullptr;
-    const auto quit = [&](int status) { end_process(log, owned, "exit", status); };
-    webui ui(set, {loop.get_executor(), time, disk, pixels, random, log, quit});
-    net::server server(loop.get_executor(), time, wheel, ui, limits_of(set));
-    net::task_group background(loop.get_executor());
-
-    net::asio::signal_set signals(loop, SIGINT, SIGTERM);
-    signals.async_wait([&](error_code ec, int) {
-        if (!ec)
-            end_process(log, owned, "signal", 0);
-    });
-    auto failed = [&](std::exception_ptr failure) {
-        if (failure)
-            std::rethrow_exception(failure);
-    };
-    log.write("start", {{"dialect", dialect_of(set.dialect).name}});
-    net::asio::co_spawn(loop, start(ui, server, set, background), failed);
     try {
-        loop.run();
-    } catch (const std::exception& e) {
-        std::cerr << "simulate: " << e.what() << std::endl;
-        end_process(log, owned, "failure", 1);
+        return run_until_ended(options);
+    } catch (const std::invalid_argument& wrong) {
+        std::cerr << "simulate: " << wrong.what() << '\n';
+        return 2;
+    } catch (const std::exception& failure) {
+        std::cerr << "simulate: " << failure.what() << '\n';
+        return 1;
     }
-    return 0;
 }
 
 } // namespace gateway::tools

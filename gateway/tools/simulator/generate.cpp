@@ -176,8 +176,8 @@ net::task<> webui::work(std::shared_ptr<job> j)
         check_init_images(*j);
     co_await apply_overrides(j);
     begin_log(*j);
-    j->width = side(j->integer("width", 512));
-    j->height = side(j->integer("height", 512));
+    j->first_width = side(j->integer("width", 512));
+    j->first_height = side(j->integer("height", 512));
     plan_hires(*j);
     check_names(*j);
     j->seed = j->integer("seed", -1);
@@ -192,6 +192,7 @@ net::task<> webui::work(std::shared_ptr<job> j)
         co_await pause(slow->time);
     state_.plan(j->n_iter * (j->hires ? 2 : 1));
     co_await iterations(j);
+    co_await add_grid(j);
 }
 
 void webui::begin_log(job& j)
@@ -250,7 +251,7 @@ net::task<> webui::iteration(std::shared_ptr<job> j, int number)
     const double strength = denoising(*j);
     if (j->is_img2img)
         passes_steps = static_cast<int>(std::min(strength, 0.999) * j->steps) + 1;
-    const int sampled = co_await sample(j, passes_steps, j->megapixels());
+    const int sampled = co_await sample(j, passes_steps, j->first_megapixels());
     double done = passes_steps > 0 ? static_cast<double>(sampled) / passes_steps : 1.0;
     if (j->hires && !state_.interrupted() && !state_.skipped()) {
         if (std::isnan(strength))
@@ -259,10 +260,8 @@ net::task<> webui::iteration(std::shared_ptr<job> j, int number)
         state_.next_job();
         const auto second = static_cast<int>(j->integer("hr_second_pass_steps"));
         const int steps = second > 0 ? second : j->steps;
-        const int refined = co_await sample(j, steps, j->hires_megapixels);
+        const int refined = co_await sample(j, steps, j->megapixels());
         done = steps > 0 ? 0.5 + 0.5 * refined / steps : 1.0;
-        j->width = j->hires_width;
-        j->height = j->hires_height;
     }
     if (j->struck_by(fault_kind::nan) != nullptr)
         throw python_error("NansException",

@@ -24,11 +24,10 @@ struct job {
     parsed_prompt tags;
     std::int64_t seed = 0, subseed = 0;
     int n_iter = 1, batch_size = 1, steps = 0;
-    std::size_t width = 0, height = 0; // of the pictures, floored to a multiple of 8
+    std::size_t width = 0, height = 0;             // of the pictures, floored to a multiple of 8
+    std::size_t first_width = 0, first_height = 0; // of the first pass; the same without hires
     std::string sampler, scheduler;
     bool hires = false;
-    double hires_megapixels = 0;
-    std::size_t hires_width = 0, hires_height = 0;
 
     json::object overrides;                               // without those that are dropped
     std::vector<std::pair<std::string, json::value>> old; // options to put back
@@ -43,10 +42,15 @@ struct job {
     int steps_done = 0;                // over all passes
     std::vector<std::string> images;   // PNG bytes
     std::vector<std::string> infotexts;
+    bool has_grid = false; // the first image is all of them side by side
     std::string model, model_hash, vae, vae_hash, timestamp;
     int clip_skip = 1;
 
     double megapixels() const { return static_cast<double>(width * height) / 1e6; }
+    double first_megapixels() const
+    {
+        return static_cast<double>(first_width * first_height) / 1e6;
+    }
     const fault* struck_by(fault_kind kind) const
     {
         for (const auto& f : faults) {

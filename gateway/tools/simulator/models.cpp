@@ -88,7 +88,12 @@ net::task<> webui::load(checkpoint wanted)
     options_.set("sd_model_checkpoint", json::value(wanted.title()));
 }
 
-net::task<> webui::load_selected() { return load(selected()); }
+net::task<> webui::load_selected()
+{
+    const auto held = co_await model_lock_.enter();
+    const auto wanted = selected();
+    co_await load(wanted);
+}
 
 net::task<> webui::preload()
 {

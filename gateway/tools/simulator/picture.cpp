@@ -233,11 +233,12 @@ void write_line(picture& p, std::u32string_view text, std::size_t x, std::size_t
 {
     for (const char32_t c : text) {
         const auto& rows = glyph(c);
+        const std::size_t drop = glyph_drop(c) * scale;
         for (std::size_t dot = 0; dot < glyph_rows * glyph_columns * scale * scale; ++dot) {
             const auto dx = dot % (glyph_columns * scale);
             const auto dy = dot / (glyph_columns * scale);
             if (rows[dy / scale] >> (glyph_columns - 1 - dx / scale) & 1)
-                blend(p, x + dx, y + dy, 255, alpha);
+                blend(p, x + dx, y + drop + dy, 255, alpha);
         }
         x += (glyph_columns + 1) * scale;
     }

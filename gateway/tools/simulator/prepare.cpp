@@ -92,22 +92,23 @@ void webui::check_init_images(job& j) const
 
 void webui::plan_hires(job& j) const
 {
+    j.width = j.first_width;
+    j.height = j.first_height;
     if (j.is_img2img || !j.flag("enable_hr"))
         return;
     j.hires = true;
     const auto x = j.integer("hr_resize_x");
     const auto y = j.integer("hr_resize_y");
-    const auto width = static_cast<double>(j.width);
-    const auto height = static_cast<double>(j.height);
+    const auto width = static_cast<double>(j.first_width);
+    const auto height = static_cast<double>(j.first_height);
     const double scale =
         j.fields.at("hr_scale").is_number() ? j.fields.at("hr_scale").to_number<double>() : 2.0;
-    j.hires_width = x > 0 ? floored(static_cast<double>(x)) : floored(width * scale);
-    j.hires_height = y > 0 ? floored(static_cast<double>(y)) : floored(height * scale);
+    j.width = x > 0 ? floored(static_cast<double>(x)) : floored(width * scale);
+    j.height = y > 0 ? floored(static_cast<double>(y)) : floored(height * scale);
     if (x > 0 && y <= 0)
-        j.hires_height = floored(height * static_cast<double>(x) / width);
+        j.height = floored(height * static_cast<double>(x) / width);
     if (y > 0 && x <= 0)
-        j.hires_width = floored(width * static_cast<double>(y) / height);
-    j.hires_megapixels = static_cast<double>(j.hires_width * j.hires_height) / 1e6;
+        j.width = floored(width * static_cast<double>(y) / height);
 }
 
 void webui::check_names(const job& j) const
@@ -134,7 +135,7 @@ net::task<> webui::apply_overrides(std::shared_ptr<job> j)
     if (const auto* model = j->overrides.if_contains("sd_model_checkpoint")) {
         const auto* name = model->if_string();
         if (name == nullptr || checkpoints_.find(*name) == nullptr)
-            j->overrides.erase("sd_model_checkpoint");
+            j->overrides.stable_erase(j->overrides.find("sd_model_checkpoint"));
     }
     for (const auto& [key, value] : j->overrides) {
         if (options_.knows(key))

@@ -68,9 +68,11 @@ infotext webui::infotext_of(const job& j, int index) const
     infotext out{j.prompt, j.negative_prompt, {}};
     const auto& f = j.fields;
     auto extra = extra_parameters(j);
-    const auto strength = extra.contains("Denoising strength") ? extra.at("Denoising strength")
-                                                               : json::value(nullptr);
-    extra.erase("Denoising strength");
+    json::value strength;
+    if (const auto it = extra.find("Denoising strength"); it != extra.end()) {
+        strength = it->value();
+        extra.stable_erase(it);
+    }
     const auto add = [&out](std::string_view key, json::value value) {
         out.parameters.emplace_back(key, std::move(value));
     };
@@ -114,7 +116,6 @@ json::object webui::info_of(const job& j) const
     }
     const auto& f = j.fields;
     const bool restores = j.flag("restore_faces");
-    const bool has_grid = j.images.size() > static_cast<std::size_t>(count);
     json::array infotexts(j.infotexts.begin(), j.infotexts.end());
     const auto styles = f.at("styles").is_array() ? f.at("styles") : json::array{};
     return {
@@ -143,7 +144,7 @@ json::object webui::info_of(const job& j) const
         {"seed_resize_from_h", f.at("seed_resize_from_h")},
         {"denoising_strength", f.at("denoising_strength")},
         {"extra_generation_params", extra_parameters(j)},
-        {"index_of_first_image", has_grid ? 1 : 0},
+        {"index_of_first_image", j.has_grid ? 1 : 0},
         {"infotexts", std::move(infotexts)},
         {"styles", styles},
         {"job_timestamp", j.timestamp},
@@ -165,7 +166,9 @@ net::task<> webui::add_grid(std::shared_ptr<job> j)
     auto draw = [all, text = j->infotexts.front()] { return encode_png(paint_grid(all), text); };
     auto png = co_await around_.pixels.run(std::move(draw));
     j->images.insert(j->images.begin(), std::move(png));
-    j->infotexts.insert(j->infotexts.begin(), j->infotexts.front());
+    const auto first = j->infotexts.front();
+    j->infotexts.insert(j->infotexts.begin(), first);
+    j->has_grid = true;
 }
 
 net::task<answer> webui::reply(std::shared_ptr<job> j)

@@ -37,7 +37,8 @@ struct settings {
 
     // Flags of the WebUI.
     bool api = true;
-    std::string api_auth; // "user:password[,user:password]"
+    std::string api_auth;           // "user:password[,user:password]"
+    std::string cors_allow_origins; // separated by commas
     bool no_hashing = false;
     bool no_download_sd_model = false; // leave an empty model folder empty
     bool skip_load_model_at_start = false;

@@ -171,6 +171,31 @@ std::optional<answer> webui::missing_route(const net::request& req, const route*
     return out;
 }
 
+// Starlette's CORSMiddleware, which is there with --cors-allow-origins.
+std::optional<answer> webui::preflight(const net::request& req) const
+{
+    const auto origin = req.header("origin");
+    const auto method = req.header("access-control-request-method");
+    if (set_.cors_allow_origins.empty() || req.method != "OPTIONS" || origin.empty() ||
+        method.empty())
+        return std::nullopt;
+    const auto allowed = "," + set_.cors_allow_origins + ",";
+    answer out;
+    out.content_type = "text/plain; charset=utf-8";
+    out.first_headers = {{"vary", "Origin"},
+                         {"access-control-allow-methods", "*"},
+                         {"access-control-max-age", "600"},
+                         {"access-control-allow-credentials", "true"}};
+    if (allowed.find("," + std::string(origin) + ",") == std::string::npos) {
+        out.status = 400;
+        out.body = "Disallowed CORS origin";
+    } else {
+        out.first_headers.emplace_back("access-control-allow-origin", std::string(origin));
+        out.body = "OK";
+    }
+    return out;
+}
+
 net::task<answer> webui::dispatch(net::request& req)
 {
     const auto unblocked = co_await loop_free_.wait();
@@ -178,6 +203,8 @@ net::task<answer> webui::dispatch(net::request& req)
         throw boost::system::system_error(unblocked);
     if (around_.time.now() < missing_until_)
         co_return not_found();
+    if (auto early = preflight(req))
+        co_return std::move(*early);
     const route* found = nullptr;
     if (auto missing = missing_route(req, found))
         co_return std::move(*missing);

@@ -80,6 +80,7 @@ private:
     net::task<answer> call(const route& r, net::request& req);
     net::task<answer> guarded(const route& r, net::request& req);
     void check_login(const net::request& req) const;
+    std::optional<answer> preflight(const net::request& req) const;
     std::string redirect_target(const net::request& req) const;
     std::optional<answer> missing_route(const net::request& req, const route*& found) const;
     net::task<net::response> dress(answer what, net::request& req, steady_time received);
