@@ -256,7 +256,7 @@ net::task<> runner::act(run_state& state, attempt_action what)
         backend_.tell(
             core::backend::reply_lost{state.epoch, "a reply was lost", state.machine.mark()});
         state.children.spawn(follow_probe(backend_, state));
-        state.inbox.post(attempt::tick{});
+        state.inbox.post(attempt::probe_asked{});
         break;
     case attempt_action::wait:
     case attempt_action::finish: break;
