@@ -75,7 +75,7 @@ BOOST_FIXTURE_TEST_SUITE(result_body_, spooled)
 
 BOOST_AUTO_TEST_CASE(it_is_the_same_however_it_is_read)
 {
-    for (const std::size_t step : {1, 2, 7, 16, 64, 65536}) {
+    for (const std::size_t step : {1U, 2U, 7U, 16U, 64U, 65536U}) {
         const auto source = body();
         std::string got;
         error_code failed;
