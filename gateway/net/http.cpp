@@ -117,12 +117,9 @@ head_finder::state head_finder::look(std::string_view bytes, std::size_t limit)
     if (!bytes.empty() && (bytes[0] <= ' ' || bytes[0] > '~'))
         return state::bad;
     while (seen_ < bytes.size()) {
-        // std::find: GCC 12 takes string_view::find for a memchr over too many bytes here.
-        const auto at = static_cast<std::size_t>(
-            std::find(bytes.begin() + static_cast<std::ptrdiff_t>(seen_), bytes.end(), '\n') -
-            bytes.begin());
-        if (at == bytes.size()) {
-            seen_ = at;
+        const auto at = bytes.find('\n', seen_);
+        if (at == std::string_view::npos) {
+            seen_ = bytes.size();
             break;
         }
         seen_ = at + 1;
