@@ -161,9 +161,6 @@ void note_exemptions(loaded& l)
                           " and may be a private address");
     for (const std::string& host : s.download.exempt_hosts)
         l.notes.push_back("download.exempt_hosts: " + host + " may use http and private addresses");
-    if (!s.download.proxy.empty())
-        l.notes.push_back("download.proxy: private addresses are refused for the proxy itself; "
-                          "what it connects to is not checked");
     if (s.recovery.clean_caches)
         l.notes.push_back("recovery.clean_caches: files are deleted under a WebUI that may run");
 }

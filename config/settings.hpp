@@ -162,9 +162,9 @@ struct models_settings {
     std::string default_checkpoint_url;
     model_policy policy = model_policy::strict;
     milliseconds after_download_settle = seconds(3);
-    std::int64_t after_download_tries = 30; // of the service gate
-    milliseconds unused_after = hours(30 * 24);
-    std::int64_t keep_most_used = 10;
+    std::int64_t after_download_tries = 30;     // of the service gate
+    milliseconds unused_after = hours(30 * 24); // not in use yet
+    std::int64_t keep_most_used = 10;           // not in use yet
 };
 
 struct download_settings {
@@ -187,7 +187,6 @@ struct download_settings {
     std::string huggingface_endpoint = "https://huggingface.co";
     std::string huggingface_token;
     std::string civitai_token;
-    std::string proxy; // "", "environment" or a URL (decisions.md 21)
 
     download_settings(); // fills allow_hosts
 };

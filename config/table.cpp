@@ -316,13 +316,13 @@ void add_models(std::vector<setting>& all)
                  {{"strict", model_policy::strict}, {"lenient", model_policy::lenient}}, 2),
              "A model that cannot be had: strict (the job fails) | lenient (it runs without).")
         .add("after_download_settle", &t::after_download_settle, time(0ms, 10min),
-             "Between a download and the look whether the WebUI lists it.")
+             "After a download: how long a WebUI that does not list it is given to look again.")
         .add("after_download_tries", &t::after_download_tries, number(1, 10'000),
-             "How often that look is repeated.")
+             "How often it is asked to look again before the jobs that need the file fail.")
         .add("unused_after", &t::unused_after, time(0ms, 3650 * day),
-             "Clean-up may remove a file that was not used for this long, but not keep_most_used.")
+             "Not in use yet: clean-up will remove what was not used for this long.")
         .add("keep_most_used", &t::keep_most_used, number(0, million),
-             "Clean-up never removes this many of each kind that are used most.");
+             "Not in use yet: clean-up will never remove this many of the most used.");
 }
 
 void add_download(std::vector<setting>& all)
@@ -367,11 +367,7 @@ void add_download(std::vector<setting>& all)
         .add("civitai_token", &t::civitai_token, text(), "Token for Civitai.")
         .secret()
         .also("CIVITAI_API_TOKEN")
-        .also("CIVITAI_TOKEN")
-        .add("proxy", &t::proxy,
-             text("empty, \"environment\" or the URL of a proxy",
-                  [](std::string_view p) { return p == "environment" || is_webui_url(p); }),
-             "URL of a proxy, or \"environment\" for HTTPS_PROXY and the like. Empty: none.");
+        .also("CIVITAI_TOKEN");
 }
 
 void add_net(std::vector<setting>& all)

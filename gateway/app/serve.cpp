@@ -71,7 +71,7 @@ private:
     net::lane dns_{"dns", 4};
     system_random random_;
     net::deadline_wheel wheel_{loop_.ex(), time_};
-    net::resolver names_{dns_, time_};
+    net::resolver names_{dns_, time_, settings_.download.resolve_timeout};
     std::unique_ptr<net::dialer> dialer_ = net::make_dialer(with_fixed_names(names_, settings_.net),
                                                             time_, wheel_, {settings_.net.ca_file});
     net::client http_{*dialer_, time_, wheel_};

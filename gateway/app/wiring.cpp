@@ -40,6 +40,8 @@ core::backend_limits backend_limits(const config::settings& from)
     l.warm_up_timeout = w.warm_up_timeout;
     l.give_up_after = w.give_up_after;
     l.original_gates = from.compat.original_gates;
+    if (l.original_gates)
+        l.models_timeout = w.service_gate_timeout;
     l.service_gate_interval = w.service_gate_interval;
     l.service_gate_tries = static_cast<int>(w.service_gate_tries);
     l.endpoint_gate_interval = w.endpoint_gate_interval;
@@ -110,6 +112,7 @@ std::vector<work::backend_driver::options> backend_options(const config::setting
         o.calls.get_backoff = from.webui.get_backoff;
         o.limits = backend_limits(from);
         o.cache_paths = from.recovery.cache_paths;
+        o.log_each = static_cast<int>(from.webui.log_each);
         all.push_back(std::move(o));
     }
     return all;
@@ -134,6 +137,8 @@ work::model_library::options model_options(const config::settings& from)
     o.folders = {from.models.checkpoints, from.models.loras, from.models.embeddings,
                  from.models.vae};
     o.lenient = from.models.policy == config::model_policy::lenient;
+    o.listing_interval = from.models.after_download_settle;
+    o.listing_tries = static_cast<int>(from.models.after_download_tries);
     o.files_at_once = static_cast<std::size_t>(d.files_at_once);
     o.fetch.allow_hosts = d.allow_hosts;
     o.fetch.exempt_hosts = d.exempt_hosts;

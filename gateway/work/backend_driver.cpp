@@ -1,6 +1,7 @@
 #include "work/backend_driver.hpp"
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -149,22 +150,36 @@ void backend_driver::after_event()
         loaded_.clear();
         log::warning("WebUI restarted", {{"backend", name()}, {"epoch", told_epoch_}});
     }
-    const auto now = machine_.describe(time_.now());
-    if (now.state != told_state_ || now.reason != told_reason_) {
-        const bool bad = now.gave_up || now.stuck;
-        log::write(bad ? log::level::warning : log::level::info,
-                   std::string("backend ").append(core::to_text(now.state)),
-                   {{"backend", name()}, {"reason", now.reason}});
-        const bool became_ready = now.state == core::backend_state::ready;
-        told_state_ = now.state;
-        told_reason_ = now.reason;
-        if (became_ready)
-            offers_changed_();
-    }
+    tell_state(machine_.describe(time_.now()));
     if (catalog_.version() != told_catalog_) {
         told_catalog_ = catalog_.version();
         offers_changed_();
     }
+}
+
+// Changes are told with how long the state before lasted; a wait that goes on, each n-th try.
+void backend_driver::tell_state(const core::backend_view& now)
+{
+    const bool entered = now.state != told_state_;
+    const bool still = now.tries > told_tries_ && now.tries % log_each_ == 0;
+    told_tries_ = now.tries;
+    if (!entered && !still && now.reason == told_reason_)
+        return;
+    const bool bad = now.gave_up || now.stuck;
+    const auto level = bad ? log::level::warning : log::level::info;
+    if (log::enabled(level))
+        log::write(level, std::string("backend ").append(core::to_text(now.state)),
+                   {{"backend", name()},
+                    {"reason", now.reason},
+                    {"tries", now.tries},
+                    {"after", format_duration(time_.now() - told_at_)}});
+    told_reason_ = now.reason;
+    if (!entered)
+        return;
+    told_state_ = now.state;
+    told_at_ = time_.now();
+    if (now.state == core::backend_state::ready)
+        offers_changed_();
 }
 
 // --- the probes ---

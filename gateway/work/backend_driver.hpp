@@ -22,6 +22,7 @@ public:
     struct options {
         webui::options calls;
         core::backend_limits limits;
+        int log_each = 15; // repeated waits are told the first time, then each n-th
         std::vector<std::string> cache_paths; // cleaned on the ladder, when limits.clean_caches
     };
     struct parts {
@@ -80,6 +81,7 @@ private:
     net::task<bool> refresh(duration limit);
     net::task<> read_side_lists(duration limit);
     void after_event();
+    void tell_state(const core::backend_view& now);
 
     net::time_source& time_;
     net::lane& disk_;
@@ -101,6 +103,9 @@ private:
     // what was said last, so that the log tells changes and not repetitions
     core::backend_state told_state_ = core::backend_state::down;
     std::string told_reason_;
+    int told_tries_ = 0;
+    int log_each_;
+    steady_time told_at_;
     std::uint64_t told_epoch_ = 0;
     std::uint64_t told_catalog_ = 0;
     std::string loaded_;

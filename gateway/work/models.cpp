@@ -78,8 +78,7 @@ net::task<> model_library::look_around()
         for (const auto& file : found) {
             auto& e = entries_[{kind, file.name}];
             e.status = status::present;
-            e.announced = true; // a WebUI reads its folders when it starts
-            e.until = uses_.time.now() + options_.listing_patience;
+            e.until = uses_.time.now() + options_.listing_interval; // it may be reading just now
             e.path = file.path;
             e.size = file.size;
             count({kind, file.name, "", ""}, file.size);
@@ -155,16 +154,18 @@ std::string model_library::settle_present(const core::model_ref& file, entry& e,
                "' is there with another content (sha256 " + e.sha256 + ", the job says " +
                file.sha256 + "); give it another name";
     if (uses_.listed(file) || !uses_.anyone_ready()) {
-        e.until = uses_.time.now() + options_.listing_patience;
+        e.asked = 0;
         return {};
-    }
-    if (!e.announced) {
-        e.announced = true;
-        uses_.arrived(file.kind == core::model_kind::checkpoint, is_lora(file));
     }
     if (uses_.time.now() < e.until)
         return {};
-    e.announced = false; // told once more for the next job
+    if (e.asked < options_.listing_tries) {
+        ++e.asked;
+        e.until = uses_.time.now() + options_.listing_interval;
+        uses_.arrived(file.kind == core::model_kind::checkpoint, is_lora(file));
+        return {};
+    }
+    e.asked = 0; // asked again for the next job
     return "'" + e.path.filename().string() + "' lies in " + e.path.parent_path().string() +
            ", but no WebUI lists it: that is not the folder it reads (models.dir, or the WebUI's "
            "--ckpt-dir and --lora-dir)";
@@ -201,8 +202,8 @@ net::task<> model_library::fetch_one(core::model_ref file)
         e.path = options_.folders.of(file.kind) / done->file_name;
         e.size = done->size;
         e.sha256 = done->sha256;
-        e.announced = false;
-        e.until = uses_.time.now() + options_.listing_patience;
+        e.asked = 0;
+        e.until = uses_.time.now(); // the WebUIs are told at once
         ++counts_.downloads_done;
         counts_.downloaded_bytes += done->size;
         count(file, done->size);

@@ -32,8 +32,10 @@ public:
         std::size_t files_at_once = 6;
         duration remember_failure = std::chrono::minutes(10); // permanent ones
         duration remember_passing_failure = std::chrono::seconds(30);
-        // A published file that no WebUI lists after this long is in the wrong place.
-        duration listing_patience = std::chrono::minutes(2);
+        // A file that no WebUI lists: how often they are asked to look again, and how long each
+        // time is given to help. After the last one it is in the wrong place.
+        int listing_tries = 30;
+        duration listing_interval = std::chrono::seconds(3);
         fetch_options fetch;
     };
     struct parts {
@@ -73,9 +75,9 @@ private:
     struct entry {
         model_library::status status = status::absent;
         fetch_progress progress;
-        std::string reason;     // when failed
-        steady_time until{};    // failed: remembered until; present: must be listed by then
-        bool announced = false; // the WebUIs have been told of it
+        std::string reason;  // when failed
+        steady_time until{}; // failed: remembered until; present: when to ask for a look again
+        int asked = 0;       // how often the WebUIs have been asked to look
         std::filesystem::path path;
         std::uint64_t size = 0;
         std::string sha256; // empty: not known yet

@@ -161,14 +161,12 @@ BOOST_AUTO_TEST_CASE(exemptions_from_the_address_rule_are_said_at_start)
 {
     const loaded l = with({{"--allow-host", "127.0.0.1:9000"},
                            {"--set", "net.resolve=files.lan:443=10.0.0.5,b.lan=[::1]:80"},
-                           {"--set", "download.proxy=environment"},
                            {"--set", "recovery.clean_caches=true"}});
 
     BOOST_TEST(l.ok(), check(l));
     BOOST_TEST(l.settings.net.resolve.at("files.lan:443") == "10.0.0.5");
     BOOST_TEST(noted(l, "download.exempt_hosts: 127.0.0.1:9000"));
     BOOST_TEST(noted(l, "net.resolve: b.lan is [::1]:80"));
-    BOOST_TEST(noted(l, "download.proxy"));
     BOOST_TEST(noted(l, "recovery.clean_caches"));
 }
 
