@@ -384,7 +384,9 @@ deadline_wheel::deadline_wheel(executor ex, time_source& time, duration tick)
 deadline_wheel::~deadline_wheel()
 {
     impl_->closed = true;
-    impl_->stop.emit(asio::cancellation_type::terminal);
+    // Of a turn that has ended the slot still holds a handler, which a loop would call too late.
+    if (impl_->running)
+        impl_->stop.emit(asio::cancellation_type::terminal);
 }
 
 std::size_t deadline_wheel::armed() const { return impl_->armed; }
