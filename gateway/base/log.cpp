@@ -249,6 +249,8 @@ current_session current;
 
 void write(level how_bad, std::string_view message, fields more)
 {
+    if (!enabled(how_bad))
+        return;
     const auto core = boost::log::core::get();
     boost::log::record record = core->open_record(boost::log::attribute_set());
     if (!record)
