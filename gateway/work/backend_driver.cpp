@@ -273,10 +273,11 @@ net::task<> backend_driver::detect(duration limit)
     log::info("backend recognised", {{"backend", name()}, {"dialect", proto::to_text(dialect_)}});
 }
 
-// Makes the WebUI look at its folders again. Waits behind a running job (webui.md §2.5).
+// Makes the WebUI look at its folders again. That waits behind a running job (webui.md §2.5): it is
+// put off until the job is over, for a call that hangs looks like a WebUI that does.
 net::task<bool> backend_driver::refresh(duration limit)
 {
-    if (refresh_checkpoints_) {
+    if (refresh_checkpoints_ && running_ == 0) {
         const auto reply = co_await calls_.post("/sdapi/v1/refresh-checkpoints", "", limit);
         if (!reply || reply->head.status >= 500)
             co_return false;
@@ -408,6 +409,8 @@ void backend_driver::job_over(duration took, std::string checkpoint_used)
     running_ = 0;
     ++jobs_;
     busy_ += took;
+    if (refresh_checkpoints_)
+        tell(backend::lists_changed{});
     if (checkpoint_used.empty() || checkpoint_used == loaded_)
         return;
     if (!loaded_.empty())

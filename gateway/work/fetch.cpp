@@ -36,6 +36,15 @@ proto::header_lookup lookup_in(const net::reply_head& head)
     return [&head](std::string_view name) { return head.header(name); };
 }
 
+// A renamed repository redirects before it tells.
+void learn(proto::source_facts& known, proto::source_facts more)
+{
+    if (!more.sha256.empty())
+        known.sha256 = std::move(more.sha256);
+    if (more.size)
+        known.size = more.size;
+}
+
 // `given` may be the first digits only.
 bool same_hash(std::string_view given, std::string_view whole)
 {
@@ -183,6 +192,7 @@ net::task<fetcher::tried<fetcher::opened>> fetcher::open(const fetch_order& orde
     auto to = net::url::parse(source->url);
     if (!to)
         co_return failure{"the URL cannot be read"};
+    const auto home = to->origin();
     proto::source_facts facts;
     std::set<std::string> seen;
     for (int hop = 0; hop <= options_.redirects; ++hop) {
@@ -199,8 +209,8 @@ net::task<fetcher::tried<fetcher::opened>> fetcher::open(const fetch_order& orde
             co_return failure{reply.error().what,
                               reply.error().code == net::error::address_refused};
         const auto& head = (*reply)->head();
-        if (hop == 0)
-            facts = proto::read_source_facts(source->from, lookup_in(head));
+        if (to->origin() == home) // not the CDN's: its ETag looks like a sha256 and is none
+            learn(facts, proto::read_source_facts(source->from, lookup_in(head)));
         if (!is_redirect(head.status)) {
             if (head.status != 200)
                 co_return co_await refused(*source, **reply, !token.empty());
@@ -245,6 +255,8 @@ namespace {
 // Looks at the start of a file while it arrives: is it what a model file can be?
 class format_gate {
 public:
+    explicit format_gate(std::optional<std::uint64_t> announced) : announced_(announced) {}
+
     // Empty while all is well.
     std::string feed(std::string_view bytes)
     {
@@ -265,10 +277,7 @@ public:
         }
         if (!decided_)
             return "the file ends inside its header";
-        if (size != expected_)
-            return "its header speaks of " + std::to_string(expected_) + " bytes, it has " +
-                   std::to_string(size);
-        return {};
+        return contradiction(size, "it has ");
     }
 
 private:
@@ -288,9 +297,18 @@ private:
         decided_ = true;
         expected_ = check.total_size;
         start_ = {};
-        return {};
+        // A wrong file is known now, and not after its last gigabyte (downloads.md §4.4).
+        return announced_ ? contradiction(*announced_, "announced are ") : std::string();
+    }
+    std::string contradiction(std::uint64_t size, const char* which) const
+    {
+        if (size == expected_)
+            return {};
+        return "its header speaks of " + std::to_string(expected_) + " bytes, " + which +
+               std::to_string(size);
     }
 
+    std::optional<std::uint64_t> announced_;
     std::string start_;
     std::uint64_t need_ = 0;
     std::uint64_t expected_ = 0;
@@ -318,7 +336,7 @@ net::task<fetcher::tried<fetched_file>> fetcher::receive(const fetch_order& orde
     auto writer = co_await files_.create(order.folder, order.file.name, from.size);
     if (!writer)
         co_return failure{writer.error().what, writer.error().permanent};
-    format_gate gate;
+    format_gate gate(from.size);
     std::vector<char> piece(read_size);
     const auto began = time_.now();
     std::uint64_t told = 0;

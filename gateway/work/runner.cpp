@@ -87,6 +87,8 @@ net::task<> runner::run()
         if (!lease)
             co_return;
         co_await carry(std::move(*lease));
+        if (stopped_)
+            co_return;
     }
 }
 
@@ -195,8 +197,10 @@ net::task<core::attempt_end> runner::drive(run_state& state)
         auto event = co_await state.inbox.next(uses_.time, step.at);
         const bool cancelled = co_await net::cancelled();
         if (cancelled) {
-            // The process is going down at once: the WebUI may be busy with this job.
+            // The process is going down at once: the WebUI may be busy with this job. Behind the
+            // shield nothing tells that we are cancelled, so it is remembered.
             co_await net::shield();
+            stopped_ = true;
             core::attempt_end end;
             end.what = core::outcome::shutdown;
             end.reason = "the gateway was stopped";
@@ -329,6 +333,9 @@ net::task<> runner::conclude(run_state& state, core::attempt_end end)
 {
     const auto fence = state.lease.fence;
     if (end.what != core::outcome::done) {
+        // A reply that came too late to count, e.g. the 200 of an interrupted job.
+        if (state.report && state.report->file)
+            uses_.spool.discard(state.report->file);
         const auto ec = co_await uses_.jobs.end_attempt(fence, end.what, std::move(end.reason));
         if (ec)
             log::error("the end of an attempt was not kept",

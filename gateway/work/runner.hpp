@@ -51,6 +51,7 @@ private:
     backend_driver& backend_;
     parts uses_;
     options options_;
+    bool stopped_ = false; // cancelled while a job ran
 };
 
 } // namespace gateway::work
