@@ -1,5 +1,7 @@
 #include "support/world.hpp"
 
+#include <boost/asio/post.hpp>
+
 namespace gateway::test {
 
 void world::settle()
@@ -27,6 +29,12 @@ void world::start(net::task<> work)
 void world::run(net::task<> work)
 {
     start(std::move(work));
+    settle();
+}
+
+void world::cancel(net::task_group& group)
+{
+    net::asio::post(loop, [&group] { group.cancel(); });
     settle();
 }
 

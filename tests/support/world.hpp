@@ -23,6 +23,8 @@ struct world {
     void start(net::task<> work);
     // Starts and settles.
     void run(net::task<> work);
+    // Cancels all that a group does, from within the loop as Asio asks for it.
+    void cancel(net::task_group& group);
     // Lets time jump from sleeper to sleeper until `done` is true or `limit` of virtual time is
     // over.
     bool run_until(const std::function<bool()>& done, duration limit);
