@@ -31,6 +31,7 @@ class HouseRules(unittest.TestCase):
 
     def test_headers_are_guarded_and_open_no_namespace(self):
         self.assertEqual(problems("gateway/core/x.hpp", "#pragma once\nint f();\n"), [])
+        self.assertEqual(problems("tests/support/x.hpp", "#pragma once\nusing namespace std::chrono_literals;\n"), [])
         self.assertEqual(len(problems("gateway/core/x.hpp", "int f();\n")), 1)
         self.assertEqual(len(problems("gateway/core/x.hpp", "#pragma once\nusing namespace gateway;\n")), 1)
 
