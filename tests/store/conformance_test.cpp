@@ -1,5 +1,6 @@
 // What every journal must do, held against the real one and the one that tests use.
 
+#include "support/fault_vfs.hpp"
 #include "support/journal_jobs.hpp"
 #include "support/temp_folder.hpp"
 #include "support/test_journal.hpp"
@@ -15,16 +16,22 @@ namespace {
 
 struct both : world {
     temp_folder folder;
+    fault_vfs quick{"quick"};
     net::lane inline_lane{"journal", 0};
     std::unique_ptr<store::journal> real;
     test_journal fake{time};
 
-    both() { reopen(); }
+    both()
+    {
+        quick.skip_syncs();
+        reopen();
+    }
 
     void reopen()
     {
         real.reset();
         store::sqlite_options options;
+        options.vfs = quick.name();
         options.ballast = 0;
         real = store::open_sqlite((folder / "journal.db").string(), inline_lane, options);
     }

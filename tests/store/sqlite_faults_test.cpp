@@ -24,7 +24,11 @@ struct faulty_disk : world {
     std::string file = (folder / "journal.db").string();
     std::unique_ptr<store::journal> j;
 
-    faulty_disk() { open(0); }
+    faulty_disk()
+    {
+        vfs.skip_syncs();
+        open(0);
+    }
 
     void open(std::uint64_t ballast)
     {

@@ -1,6 +1,7 @@
 // What only the journal on disk has: versions, damage, kills, group commit.
 
 #include "store/sqlite_database.hpp"
+#include "support/fault_vfs.hpp"
 #include "support/journal_jobs.hpp"
 #include "support/temp_folder.hpp"
 
@@ -17,14 +18,23 @@ namespace {
 
 struct on_disk : world {
     temp_folder folder;
+    fault_vfs quick{"quick"};
     net::lane inline_lane{"journal", 0};
     std::string file = (folder / "journal.db").string();
 
+    on_disk() { quick.skip_syncs(); }
+
+    store::sqlite_options options() const
+    {
+        store::sqlite_options o;
+        o.vfs = quick.name();
+        o.ballast = 0;
+        return o;
+    }
+
     std::unique_ptr<store::journal> open(const std::string& name = "journal.db")
     {
-        store::sqlite_options options;
-        options.ballast = 0;
-        return store::open_sqlite((folder / name).string(), inline_lane, options);
+        return store::open_sqlite((folder / name).string(), inline_lane, options());
     }
 
     std::string refusal()
@@ -155,7 +165,7 @@ BOOST_AUTO_TEST_CASE(damage_anywhere_is_told_at_the_start_or_when_it_is_read)
             raw << std::string(4096, '\xee');
         }
         try {
-            store::database db(copy.string(), {});
+            store::database db(copy.string(), options());
             const auto all = db.read_page(0, 1000);
             told += !all && all.error() == journal_errc::corrupt ? 1 : 0;
         } catch (const std::runtime_error& e) {
@@ -173,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_row_that_makes_no_sense_is_damage)
     for (const auto* sql : {"UPDATE jobs SET state = 9", "UPDATE jobs SET state = 0, models = 99",
                             "UPDATE jobs SET models = 1; UPDATE model_sets SET text = 'c5:x'"}) {
         say(sql);
-        store::database db(file, {});
+        store::database db(file, options());
         const auto page = db.read_page(0, 10);
         BOOST_REQUIRE(!page);
         BOOST_TEST((page.error() == journal_errc::corrupt));
@@ -265,8 +275,7 @@ BOOST_AUTO_TEST_CASE(many_writers_share_few_commits)
 {
     auto j = open();
     net::lane beside("journal", 1);
-    store::sqlite_options options;
-    auto shared = store::open_sqlite((folder / "shared.db").string(), beside, options);
+    auto shared = store::open_sqlite((folder / "shared.db").string(), beside);
     constexpr int writers = 1000;
     std::vector<error_code> answers(writers);
     int left = writers;
@@ -307,12 +316,11 @@ BOOST_AUTO_TEST_CASE(closing_carries_everything_into_one_file)
 
 BOOST_AUTO_TEST_CASE(under_steady_load_the_log_and_the_file_stay_small)
 {
-    store::sqlite_options options;
-    options.ballast = 0;
-    options.checkpoint_pages = 50;
-    auto j = store::open_sqlite(file, inline_lane, options);
+    auto small_log = options();
+    small_log.checkpoint_pages = 50;
+    auto j = store::open_sqlite(file, inline_lane, small_log);
     std::uint64_t most = 0;
-    for (core::job_key key = 1; key <= 2000; ++key) {
+    for (core::job_key key = 1; key <= 1000; ++key) {
         BOOST_TEST(!commit(*this, *j, written(inserted(key, std::string(4000, 'x')))));
         if (key > 100)
             BOOST_TEST(!commit(*this, *j, written(store::erase_job{key - 100})));
@@ -321,7 +329,7 @@ BOOST_AUTO_TEST_CASE(under_steady_load_the_log_and_the_file_stay_small)
     BOOST_TEST(most < 100u * 4200u);
 
     const auto full = std::filesystem::file_size(file);
-    for (core::job_key key = 1; key <= 2000; ++key)
+    for (core::job_key key = 1; key <= 1000; ++key)
         BOOST_TEST(!commit(*this, *j, written(store::erase_job{key})));
     run(j->close());
     BOOST_TEST(full < 200u * 4200u);

@@ -30,6 +30,10 @@ public:
 
     const std::string& name() const { return name_; }
     void set(plan p);
+    // Does not wait for the disk any more, only says so: for tests that make thousands of commits
+    // and pull no plug.
+    void skip_syncs() { skips_syncs_ = true; }
+    bool skips_syncs() const { return skips_syncs_; }
     // Fails the n-th such call from now on (1 is the next), once.
     void fail(call what, int nth, int code);
     int ask(call what, const std::string& file);
@@ -37,6 +41,7 @@ public:
 private:
     struct impl;
     std::string name_;
+    bool skips_syncs_ = false;
     std::unique_ptr<impl> impl_;
 };
 
