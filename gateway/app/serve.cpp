@@ -149,6 +149,7 @@ net::task<> program::close(net::task_group& everything, std::exception_ptr& fail
     } catch (...) {
         failure = std::current_exception();
     }
+    http_.close_idle();
     loop_.finish();
 }
 

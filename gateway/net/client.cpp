@@ -57,6 +57,7 @@ struct client::impl : std::enable_shared_from_this<client::impl> {
     std::map<std::string, std::deque<idle_connection>> idle;
     std::optional<deadline> sweep;
     bool sweeping = false;
+    bool closed = false;
 
     impl(dialer& d, time_source& t, deadline_wheel& w, std::size_t per_host, duration keep)
         : connections(d), time(t), wheel(w), idle_per_host(per_host), keep_idle(keep)
@@ -94,7 +95,7 @@ struct client::impl : std::enable_shared_from_this<client::impl> {
 
     void put(const std::string& key, std::shared_ptr<net::stream> peer)
     {
-        if (idle_per_host == 0)
+        if (idle_per_host == 0 || closed)
             return peer->close();
         auto& waiting = idle[key];
         if (waiting.size() >= idle_per_host) {
@@ -128,6 +129,7 @@ struct client::impl : std::enable_shared_from_this<client::impl> {
                 connection.peer->close();
         }
         idle.clear();
+        sweep->clear();
     }
 };
 
@@ -215,6 +217,12 @@ client::client(dialer& connections, time_source& time, deadline_wheel& wheel,
 }
 
 client::~client() { impl_->close_all(); }
+
+void client::close_idle()
+{
+    impl_->closed = true;
+    impl_->close_all();
+}
 
 task<outcome<std::unique_ptr<reply_stream>>> client::stream(client_request request)
 {

@@ -112,6 +112,9 @@ public:
     task<outcome<reply>> fetch(client_request request);
     // The reply's head; the body is for the caller to read.
     task<outcome<std::unique_ptr<reply_stream>>> stream(client_request request);
+    // The end of keeping connections: idle ones are closed now, others after their reply. Without
+    // it the loop has something to wait for until the last one is too old.
+    void close_idle();
 
 private:
     struct impl;

@@ -248,6 +248,25 @@ BOOST_AUTO_TEST_CASE(an_idle_connection_is_closed_when_its_time_is_over)
     BOOST_TEST(wheel.armed() == 0U);
 }
 
+BOOST_AUTO_TEST_CASE(after_close_idle_no_connection_is_kept_and_nothing_is_left_to_wait_for)
+{
+    const auto peer = wire();
+    const auto later = wire();
+    fetch(request());
+    arrives(peer, ok);
+
+    http->close_idle();
+    settle();
+
+    BOOST_TEST(peer->is_closed());
+    BOOST_TEST(wheel.armed() == 0U);
+    fetch(request());
+    arrives(later, ok);
+    BOOST_TEST(body() == "ok");
+    BOOST_TEST(later->is_closed());
+    BOOST_TEST(wheel.armed() == 0U);
+}
+
 BOOST_AUTO_TEST_CASE(an_idle_connection_on_which_something_has_come_is_thrown_away)
 {
     const auto peer = wire();

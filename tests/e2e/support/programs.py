@@ -71,7 +71,7 @@ class _Server(Process):
 
 class Simulator(_Server):
     """`webui-gateway simulate`, fast and with one checkpoint, "base", unless told otherwise.
-    options: {"dialect": "forge", "fault": "…"}."""
+    options: {"dialect": "forge", "fault": "…", "no_hashing": True}."""
 
     def __init__(self, port=0, models_dir=None, prefix=(), **options):
         self._own_dir = None if models_dir else tempfile.mkdtemp(prefix="simulator-")
@@ -81,7 +81,11 @@ class Simulator(_Server):
         options = {"speed": 100, **options}
         arguments = ["simulate", "--listen", f"127.0.0.1:{port}", "--models-dir", self.models_dir]
         for name, value in options.items():
-            arguments += [f"--{name.replace('_', '-')}", str(value)]
+            flag = f"--{name.replace('_', '-')}"
+            if value is True:
+                arguments += [flag]
+            elif value is not False:
+                arguments += [flag, str(value)]
         super().__init__(arguments, "simulator", prefix=prefix)
         self.client = Client(self.url)
 
