@@ -107,7 +107,9 @@ backend_driver::backend_driver(net::executor ex, parts uses, options chosen)
       cache_paths_(std::move(chosen.cache_paths)),
       calls_(uses.http, uses.dialer, uses.time, std::move(chosen.calls)),
       machine_(chosen.limits, uses.time.now()),
-      changes_(std::move(ex))
+      changes_(std::move(ex)),
+      log_each_(std::max(1, chosen.log_each)),
+      told_at_(uses.time.now())
 {
     told_epoch_ = machine_.epoch();
     catalog_.begin(told_epoch_);
