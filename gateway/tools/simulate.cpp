@@ -1,13 +1,11 @@
 #include "tools/simulate.hpp"
 
+#include "net/loop.hpp"
 #include "tools/simulator/webui.hpp"
 
 #include <CLI/CLI.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 
-#include <cstdio>
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 
@@ -71,10 +69,10 @@ net::server_limits limits_of(const settings& set)
 }
 
 // The WebUI's own order: lists, model in the background, port, routes.
-net::task<> start(webui& ui, net::server& server, const settings& set, net::task_group& background)
+net::task<> start(webui& ui, net::server& server, const settings& set, net::task_group& tasks)
 {
     co_await ui.list_models();
-    background.spawn(ui.preload());
+    tasks.spawn(ui.preload());
     co_await ui.boot();
     const auto port = server.listen(set.listen);
     if (!port)
@@ -84,6 +82,22 @@ net::task<> start(webui& ui, net::server& server, const settings& set, net::task
               << ":" << *port << std::endl;
     co_await ui.finish_startup();
     std::cout << "simulate: start-up done" << std::endl;
+}
+
+// A start that fails ends the process.
+net::task<> start_or_quit(webui& ui, net::server& server, const settings& set,
+                          net::task_group& tasks, std::function<void(int)> quit)
+{
+    std::optional<std::string> failure;
+    try {
+        co_await start(ui, server, set, tasks);
+    } catch (const std::exception& e) {
+        failure = e.what();
+    }
+    if (failure) {
+        std::cerr << "simulate: " << *failure << std::endl;
+        quit(1);
+    }
 }
 
 // Ends the process as a crash would: nothing is drained and nobody gets an answer.
@@ -106,36 +120,23 @@ int run_until_ended(settings set)
         set.models_dir = folder.emplace().path();
     set.models_dir = fs::absolute(set.models_dir);
 
-    net::asio::io_context loop{1};
+    net::loop loop;
     net::real_time time;
-    net::deadline_wheel wheel(loop.get_executor(), time);
+    net::deadline_wheel wheel(loop.ex(), time);
     net::lane disk("disk", 1);
     net::lane pixels("pixels", 2);
     system_random random;
     run_log log(set.log_file, time);
     const auto* owned = folder ? &*folder : nullptr;
     const auto quit = [&](int status) { end_process(log, owned, "exit", status); };
-    webui ui(set, {loop.get_executor(), time, disk, pixels, random, log, quit});
-    net::server server(loop.get_executor(), time, wheel, ui, limits_of(set));
-    net::task_group background(loop.get_executor());
+    webui ui(set, {loop.ex(), time, disk, pixels, random, log, quit});
+    net::server server(loop.ex(), time, wheel, ui, limits_of(set));
+    net::task_group tasks(loop.ex());
 
-    net::asio::signal_set signals(loop, SIGINT, SIGTERM);
-    signals.async_wait([&](error_code ec, int) {
-        if (!ec)
-            end_process(log, owned, "signal", 0);
-    });
-    auto failed = [&](std::exception_ptr failure) {
-        if (failure)
-            std::rethrow_exception(failure);
-    };
+    loop.on_signal({SIGINT, SIGTERM}, [&](int) { end_process(log, owned, "signal", 0); });
     log.write("start", {{"dialect", dialect_of(set.dialect).name}});
-    net::asio::co_spawn(loop, start(ui, server, set, background), failed);
-    try {
-        loop.run();
-    } catch (const std::exception& e) {
-        std::cerr << "simulate: " << e.what() << std::endl;
-        end_process(log, owned, "failure", 1);
-    }
+    tasks.spawn(start_or_quit(ui, server, set, tasks, quit));
+    loop.run();
     return 0;
 }
 

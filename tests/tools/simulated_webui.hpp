@@ -17,7 +17,7 @@
 namespace gateway::test {
 
 namespace sim = tools::simulator;
-using namespace std::chrono_literals;
+constexpr auto an_hour = std::chrono::hours(1);
 
 // What the real WebUI says, from tests/tools/golden.
 inline std::string golden(const std::string& name)
@@ -170,7 +170,7 @@ struct simulated_webui : world {
         ui = std::make_unique<sim::webui>(
             set, sim::surroundings{ex(), time, inline_lane, inline_lane, random, no_log, quit});
         net::server_limits patient;
-        patient.idle_timeout = patient.body_timeout = 24h;
+        patient.idle_timeout = patient.body_timeout = 24 * an_hour;
         server = std::make_unique<net::server>(ex(), time, wheel, *ui, patient);
         run(boot());
     }
@@ -181,8 +181,8 @@ struct simulated_webui : world {
         open_port();
         start(ui->preload());
         start(ui->finish_startup());
-        BOOST_TEST_REQUIRE(run_until([&] { return ui->stage() == sim::stage::complete; }, 1h));
-        advance(1h); // the load, too
+        BOOST_TEST_REQUIRE(run_until([&] { return ui->stage() == sim::stage::complete; }, an_hour));
+        advance(an_hour); // the load, too
     }
 
     exchange send(std::string_view method, std::string_view path, std::string_view body = "",
@@ -200,7 +200,7 @@ struct simulated_webui : world {
         return out;
     }
 
-    reply finish(const exchange& e, duration limit = 1h)
+    reply finish(const exchange& e, duration limit = an_hour)
     {
         run_until([&] { return e.over(); }, limit);
         return e.now();

@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 
 #include <openssl/evp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -274,8 +275,9 @@ void write_first_checkpoint(const model_folders& folders)
         bytes += static_cast<char>(text.size() >> shift & 0xff);
     bytes += text + std::string(tensor_bytes, '\1');
     // A name that no list shows until the file is whole.
-    const auto final_name = folders.checkpoints / "v1-5-pruned-emaonly.safetensors";
-    const auto part = fs::path(final_name).concat(".part");
+    // Other simulators may be doing the same in the same folder.
+    const auto final_name = folders.checkpoints / "simulated-base.safetensors";
+    const auto part = fs::path(final_name).concat(".part" + std::to_string(::getpid()));
     std::ofstream(part, std::ios::binary) << bytes;
     fs::rename(part, final_name);
 }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t seed_range = 4'294'967'294;
 constexpr std::size_t remembered_tasks = 16;
-constexpr std::size_t largest_side = 16'384; // more than any GPU holds
+constexpr std::size_t largest_side = 8192; // what a 24 GB GPU can just about decode
 
 duration milliseconds(double ms)
 {
@@ -28,23 +28,11 @@ std::size_t side(std::int64_t asked)
                                            "zero size: " +
                                                std::to_string(asked / 8));
     if (asked > static_cast<std::int64_t>(largest_side))
-        throw python_error("OutOfMemoryError", "CUDA out of memory. Tried to allocate 256.00 GiB");
+        throw python_error("OutOfMemoryError", "CUDA out of memory. Tried to allocate 64.00 GiB");
     return static_cast<std::size_t>(asked) / 8 * 8;
 }
 
-// What the infotext gives where the client said nothing.
-void fill_from_infotext(json::object& fields, const json::object& given)
-{
-    const auto* text = fields.at("infotext").if_string();
-    if (text == nullptr || text->empty())
-        return;
-    for (const auto& [key, value] : fields_from_infotext(*text)) {
-        if (!given.contains(key))
-            fields[key] = value;
-    }
-}
-
-// The keys the client sent; good enough to tell "unset" from "set to the default".
+// The keys the client sent, to tell "unset" from "set to the default".
 json::object keys_of(std::string_view body)
 {
     auto parsed = parse_json(body);
@@ -52,6 +40,19 @@ json::object keys_of(std::string_view body)
     if (value == nullptr || !value->is_object())
         return {};
     return std::move(value->get_object());
+}
+
+// What the infotext gives where the client said nothing.
+void fill_from_infotext(json::object& fields, std::string_view body)
+{
+    const auto* text = fields.at("infotext").if_string();
+    if (text == nullptr || text->empty())
+        return;
+    const auto given = keys_of(body);
+    for (const auto& [key, value] : fields_from_infotext(*text)) {
+        if (!given.contains(key))
+            fields[key] = value;
+    }
 }
 
 void read_numbers(job& j)
@@ -93,7 +94,7 @@ net::task<answer> webui::generate(std::shared_ptr<job> j, net::request& req)
     const auto thread = co_await threads_.enter();
     if (j->is_img2img && j->fields.at("init_images").is_null())
         throw http_exception(404, "Init image not found");
-    fill_from_infotext(j->fields, keys_of(req.body));
+    fill_from_infotext(j->fields, req.body);
     check_scripts(j->fields, j->is_img2img);
     const auto named = j->text("sampler_name");
     const auto asked = named.empty() ? j->text("sampler_index") : named;

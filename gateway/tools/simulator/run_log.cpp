@@ -63,7 +63,7 @@ std::uint64_t run_log::begin(std::string_view what, std::string_view prompt, std
 
 void run_log::end(std::uint64_t number, std::string_view outcome, int steps, std::size_t images)
 {
-    if (running_ != number)
+    if (number == 0 || running_ != number)
         return;
     running_ = 0;
     write("end", {{"n", number}, {"outcome", outcome}, {"steps", steps}, {"images", images}});

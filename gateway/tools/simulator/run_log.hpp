@@ -1,7 +1,7 @@
 #pragma once
 
 // What ran, as JSON lines for tests: one per generation begun and ended, each written at once and
-// whole, so that it survives whatever happens to the process.
+// whole, so that it survives whatever happens to the process. A begin without an end was killed.
 
 #include "base/time.hpp"
 #include "net/async.hpp"
