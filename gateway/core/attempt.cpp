@@ -72,6 +72,8 @@ void attempt::handle(const connection_failed& e, steady_time now)
         probe(outcome::lost_running, e.why, now);
 }
 
+void attempt::handle(const progress_asked&, steady_time now) { next_poll_ = now + limits_.poll; }
+
 void attempt::handle(const progress_read& e, steady_time now)
 {
     next_poll_ = now + limits_.poll;

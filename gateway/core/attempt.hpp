@@ -23,7 +23,8 @@
 // Actions and their answers:
 //     send           start the POST in a child; answer `sent`. The child posts `reply` or
 //                    `connection_failed` to the inbox when it ends.
-//     poll_progress  GET /progress; `progress_read` or `progress_failed`
+//     poll_progress  start a GET of /progress in a child, unless one is under way; answer
+//                    `progress_asked`. The child posts `progress_read` or `progress_failed`.
 //     interrupt      POST /interrupt on a connection of its own; `interrupt_sent` or `…_failed`
 //     probe          tell the backend machine `reply_lost` and answer `probe_asked`. The inbox then
 //                    gets `backend_restarted` when its epoch has changed, else `backend_idle` when
@@ -92,6 +93,7 @@ public:
         bool refused = false; // no connection at all: refused, no route, DNS
         std::string why;
     };
+    struct progress_asked {};
     struct progress_read {
         progress_reading reading;
     };
@@ -108,9 +110,10 @@ public:
     struct backend_stuck {
         std::string why;
     };
-    using event = std::variant<tick, sent, reply, connection_failed, progress_read, progress_failed,
-                               cancel_asked, shutdown_asked, interrupt_sent, interrupt_failed,
-                               probe_asked, backend_restarted, backend_idle, backend_stuck>;
+    using event =
+        std::variant<tick, sent, reply, connection_failed, progress_asked, progress_read,
+                     progress_failed, cancel_asked, shutdown_asked, interrupt_sent,
+                     interrupt_failed, probe_asked, backend_restarted, backend_idle, backend_stuck>;
 
     attempt(attempt_limits limits, attempt_order order, steady_time now);
 
@@ -137,6 +140,7 @@ private:
     void handle(const sent&, steady_time now);
     void handle(const reply& e, steady_time now);
     void handle(const connection_failed& e, steady_time now);
+    void handle(const progress_asked& e, steady_time now);
     void handle(const progress_read& e, steady_time now);
     void handle(const progress_failed& e, steady_time now);
     void handle(const cancel_asked&, steady_time now);

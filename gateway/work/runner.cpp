@@ -3,6 +3,8 @@
 #include "base/log.hpp"
 #include "work/exchange.hpp"
 
+#include <utility>
+
 namespace gateway::work {
 
 namespace {
@@ -70,6 +72,7 @@ struct runner::run_state {
     net::inbox<core::attempt::event> inbox;
     net::task_group children;
     std::optional<exchange_report> report;
+    bool asking = false; // for progress
 };
 
 runner::runner(backend_driver& backend, parts uses, options chosen)
@@ -229,19 +232,12 @@ net::task<> runner::act(run_state& state, attempt_action what)
         state.children.spawn(post_job(*this, state));
         state.inbox.post(attempt::sent{});
         break;
-    case attempt_action::poll_progress: {
-        const auto reply = co_await backend_.calls().get(
-            "/sdapi/v1/progress?skip_current_image=true", progress_limit);
-        if (reply && reply->head.status == 200) {
-            const auto report = proto::parse_progress(reply->body);
-            if (report) {
-                state.inbox.post(attempt::progress_read{reading_of(*report)});
-                break;
-            }
-        }
-        state.inbox.post(attempt::progress_failed{});
+    case attempt_action::poll_progress:
+        // A WebUI that is slow to tell must not keep a reply or a cancel waiting.
+        if (!std::exchange(state.asking, true))
+            state.children.spawn(read_progress(backend_, state));
+        state.inbox.post(attempt::progress_asked{});
         break;
-    }
     case attempt_action::interrupt: {
         const auto reply =
             co_await backend_.calls().post("/sdapi/v1/interrupt", "", interrupt_limit);
@@ -287,6 +283,21 @@ net::task<> runner::post_job(runner& self, run_state& state)
         state.inbox.post(attempt::connection_failed{true, what == core::outcome::unreachable, why});
     else
         state.inbox.post(attempt::reply{what, why});
+}
+
+net::task<> runner::read_progress(backend_driver& backend, run_state& state)
+{
+    const auto reply =
+        co_await backend.calls().get("/sdapi/v1/progress?skip_current_image=true", progress_limit);
+    state.asking = false;
+    if (reply && reply->head.status == 200) {
+        const auto report = proto::parse_progress(reply->body);
+        if (report) {
+            state.inbox.post(attempt::progress_read{reading_of(*report)});
+            co_return;
+        }
+    }
+    state.inbox.post(attempt::progress_failed{});
 }
 
 net::task<> runner::hear_stop(std::shared_ptr<net::gate> asked, run_state& state)

@@ -44,6 +44,7 @@ private:
     net::task<> act(run_state& state, core::attempt_action what);
     net::task<> conclude(run_state& state, core::attempt_end end);
     static net::task<> post_job(runner& self, run_state& state);
+    static net::task<> read_progress(backend_driver& backend, run_state& state);
     static net::task<> hear_stop(std::shared_ptr<net::gate> asked, run_state& state);
     static net::task<> hear_shutdown(net::gate& stopping, run_state& state);
     static net::task<> follow_probe(backend_driver& backend, run_state& state);

@@ -390,6 +390,19 @@ BOOST_AUTO_TEST_CASE(where_progress_cannot_be_read_nothing_stalls)
     BOOST_TEST(!a->finished());
 }
 
+BOOST_AUTO_TEST_CASE(progress_that_does_not_come_keeps_no_interrupt_waiting)
+{
+    run();
+    wait();
+    BOOST_TEST(step.what == action::poll_progress);
+    tell(attempt::progress_asked{});
+    BOOST_TEST((step.at == now + limits.poll));
+
+    tell_after(500ms, attempt::cancel_asked{});
+    BOOST_TEST(step.what == action::interrupt);
+    BOOST_TEST((step.at == now));
+}
+
 BOOST_AUTO_TEST_CASE(a_webui_without_interrupt_is_waited_for)
 {
     order.has_progress = order.has_interrupt = false;
@@ -437,6 +450,7 @@ BOOST_AUTO_TEST_CASE(what_comes_after_the_end_changes_nothing)
                                    attempt::sent{},
                                    attempt::reply{outcome::rejected, "late"},
                                    attempt::connection_failed{.why = "late"},
+                                   attempt::progress_asked{},
                                    reading(3),
                                    attempt::progress_failed{},
                                    attempt::cancel_asked{},
