@@ -104,6 +104,7 @@ backend_driver::backend_driver(net::executor ex, parts uses, options chosen)
       sets_(uses.sets),
       offers_changed_(std::move(uses.offers_changed)),
       waived_(std::move(uses.waived)),
+      doubtful_(std::move(uses.doubtful)),
       cache_paths_(std::move(chosen.cache_paths)),
       calls_(uses.http, uses.dialer, uses.time, std::move(chosen.calls)),
       machine_(chosen.limits, uses.time.now()),
@@ -250,6 +251,8 @@ net::task<backend::event> backend_driver::read_models(duration limit)
         co_return no_use("/sdapi/v1/sd-models", *reply);
     catalog_.read_checkpoints(to_catalog(*list), time_.now());
     co_await read_side_lists(limit);
+    if (!refresh_checkpoints_ && !refresh_loras_)
+        ++looks_;
     co_return backend::models_read{list->size()};
 }
 
@@ -386,9 +389,14 @@ bool backend_driver::can_run(core::set_id files)
 {
     if (!machine_.ready() || running_ != 0)
         return false;
+    const auto& set = sets_.at(files);
+    const bool in_doubt =
+        doubtful_ && std::any_of(set.begin(), set.end(),
+                                 [this](const core::model_ref& file) { return doubtful_(file); });
+    if (in_doubt)
+        return false;
     if (catalog_.has_all(files, sets_))
         return true;
-    const auto& set = sets_.at(files);
     return std::all_of(set.begin(), set.end(), [this](const core::model_ref& file) {
         return is_waived(file) ||
                catalog_.resolve(file).result == core::model_resolution::kind::found;

@@ -34,6 +34,8 @@ public:
         std::function<void()> offers_changed; // jobs may be leased now that could not before
         // Jobs go without this file (models.policy = "lenient").
         std::function<bool(const core::model_ref&)> waived;
+        // Jobs wait although this file is listed: its content may be the wrong one.
+        std::function<bool(const core::model_ref&)> doubtful;
     };
 
     backend_driver(net::executor ex, parts uses, options chosen);
@@ -64,6 +66,8 @@ public:
 
     // New files lie in the model folders: this WebUI must be made to see them.
     void files_arrived(bool checkpoints, bool loras);
+    // How often its lists have been read with nothing left to refresh.
+    std::uint64_t looks() const { return looks_; }
     core::backend_status status() const;
 
 private:
@@ -88,6 +92,7 @@ private:
     const core::model_sets& sets_;
     std::function<void()> offers_changed_;
     std::function<bool(const core::model_ref&)> waived_;
+    std::function<bool(const core::model_ref&)> doubtful_;
     std::vector<std::string> cache_paths_;
     webui calls_;
     core::backend machine_;
@@ -100,6 +105,7 @@ private:
     std::vector<proto::scheduler_entry> schedulers_;
     bool refresh_checkpoints_ = false;
     bool refresh_loras_ = false;
+    std::uint64_t looks_ = 0;
     // what was said last, so that the log tells changes and not repetitions
     core::backend_state told_state_ = core::backend_state::down;
     std::string told_reason_;

@@ -25,7 +25,8 @@ fleet::fleet(net::executor ex, parts uses, std::vector<backend_driver::options> 
                                         uses.disk,
                                         uses.jobs.sets(),
                                         std::move(offers_changed),
-                                        std::move(uses.waived)};
+                                        std::move(uses.waived),
+                                        std::move(uses.doubtful)};
     for (auto& options : backends) {
         drivers_.push_back(std::make_unique<backend_driver>(ex, driving, std::move(options)));
         runners_.push_back(std::make_unique<runner>(
@@ -59,9 +60,10 @@ net::task<> fleet::watch()
 
 bool fleet::all_unauthorized() const
 {
-    return std::all_of(drivers_.begin(), drivers_.end(), [](const auto& driver) {
-        return driver->view().state == core::backend_state::unauthorized;
-    });
+    return !drivers_.empty() &&
+           std::all_of(drivers_.begin(), drivers_.end(), [](const auto& driver) {
+               return driver->view().state == core::backend_state::unauthorized;
+           });
 }
 
 // No WebUI accepts our credentials, so no job can run until somebody mends that (decisions.md 6).
@@ -86,6 +88,14 @@ void fleet::files_arrived(bool checkpoints, bool loras)
 {
     for (auto& driver : drivers_)
         driver->files_arrived(checkpoints, loras);
+}
+
+std::uint64_t fleet::looks() const
+{
+    std::uint64_t sum = 0;
+    for (const auto& driver : drivers_)
+        sum += driver->looks();
+    return sum;
 }
 
 bool fleet::lists(const core::model_ref& file) const

@@ -23,7 +23,8 @@ public:
         jobs::jobs& jobs;
         store::spool& spool;
         const core::models_port& models;
-        std::function<bool(const core::model_ref&)> waived; // backend_driver::parts
+        std::function<bool(const core::model_ref&)> waived;   // backend_driver::parts
+        std::function<bool(const core::model_ref&)> doubtful; // the same
     };
 
     // Throws std::invalid_argument when a URL is wrong.
@@ -39,6 +40,8 @@ public:
     net::versions& changes() { return changes_; }
 
     void files_arrived(bool checkpoints, bool loras);
+    // How often WebUIs have looked into their folders, all together.
+    std::uint64_t looks() const;
     // Whether any WebUI that is up lists this file by itself.
     bool lists(const core::model_ref& file) const;
 

@@ -104,7 +104,9 @@ net::task<> model_library::reconcile(net::task_group& transfers)
         std::string hopeless;
         for (const auto& file : files) {
             auto why = settle(file, transfers);
-            if (hopeless.empty() && !waived(file))
+            if (options_.lenient)
+                waive(file, why);
+            else if (hopeless.empty())
                 hopeless = std::move(why);
         }
         if (!hopeless.empty())
@@ -120,7 +122,7 @@ std::string model_library::settle(const core::model_ref& file, net::task_group& 
     case status::verifying: return {};
     case status::present: return settle_present(file, e, transfers);
     case status::failed:
-        if (uses_.time.now() < e.until)
+        if (uses_.time.now() < e.until && e.failed_for == file)
             return e.reason;
         e.status = status::absent;
         break;
@@ -157,10 +159,11 @@ std::string model_library::settle_present(const core::model_ref& file, entry& e,
         e.asked = 0;
         return {};
     }
-    if (uses_.time.now() < e.until)
+    if (uses_.time.now() < e.until || (e.asked > 0 && uses_.looks() == e.looks))
         return {};
     if (e.asked < options_.listing_tries) {
         ++e.asked;
+        e.looks = uses_.looks();
         e.until = uses_.time.now() + options_.listing_interval;
         uses_.arrived(file.kind == core::model_kind::checkpoint, is_lora(file));
         return {};
@@ -180,10 +183,33 @@ net::task<> model_library::fail(core::set_id set, std::string reason)
     }
 }
 
+// A reason: jobs do without this file. None: there is hope again, they wait for it.
+void model_library::waive(const core::model_ref& file, const std::string& reason)
+{
+    auto& e = entries_[{file.kind, file.name}];
+    if (e.waived == !reason.empty())
+        return;
+    e.waived = !reason.empty();
+    if (e.waived)
+        uses_.jobs.offers_changed();
+}
+
 bool model_library::waived(const core::model_ref& file) const
 {
     const auto at = entries_.find({file.kind, file.name});
-    return options_.lenient && at != entries_.end() && at->second.status == status::failed;
+    return at != entries_.end() && at->second.waived;
+}
+
+bool model_library::doubtful(const core::model_ref& file) const
+{
+    if (file.sha256.empty())
+        return false;
+    const auto at = entries_.find({file.kind, file.name});
+    if (at == entries_.end())
+        return false;
+    const auto& e = at->second;
+    const bool there = e.status == status::present || e.status == status::verifying;
+    return there && !(e.sha256.size() >= file.sha256.size() && e.sha256.starts_with(file.sha256));
 }
 
 // --- transfers ---
@@ -213,6 +239,7 @@ net::task<> model_library::fetch_one(core::model_ref file)
     } else {
         e.status = status::failed;
         e.reason = done.error().reason;
+        e.failed_for = file;
         e.until = uses_.time.now() + (done.error().permanent ? options_.remember_failure
                                                              : options_.remember_passing_failure);
         ++counts_.downloads_failed;
@@ -233,10 +260,12 @@ net::task<> model_library::verify_one(core::model_ref file)
     } else {
         e.status = status::failed;
         e.reason = "'" + e.path.string() + "' cannot be read: " + sum.error().message();
+        e.failed_for = file;
         e.until = uses_.time.now() + options_.remember_passing_failure;
     }
     changes_.bump();
     uses_.jobs.demand().bump();
+    uses_.jobs.offers_changed();
 }
 
 std::vector<core::model_wait> model_library::missing(core::set_id set) const

@@ -50,6 +50,8 @@ public:
         std::function<void(bool checkpoints, bool loras)> arrived;
         // Whether the lists of at least one WebUI are known.
         std::function<bool()> anyone_ready;
+        // How often WebUIs have looked into their folders: one that runs a job does so later.
+        std::function<std::uint64_t()> looks;
     };
 
     model_library(net::executor ex, parts uses, options chosen);
@@ -57,8 +59,10 @@ public:
     // Looks at what is there, then fetches what is wanted until it is cancelled.
     net::task<> run();
 
-    // With models.rule = "lenient": this file could not be had, and jobs run without it.
+    // With models.policy = "lenient": this file could not be had, and jobs run without it.
     bool waived(const core::model_ref& file) const;
+    // A file of that name is in our folders, but it is not sure that its content is the right one.
+    bool doubtful(const core::model_ref& file) const;
 
     core::model_counts models() const override { return counts_; }
     std::vector<core::model_wait> missing(core::set_id set) const override;
@@ -75,9 +79,12 @@ private:
     struct entry {
         model_library::status status = status::absent;
         fetch_progress progress;
-        std::string reason;  // when failed
-        steady_time until{}; // failed: remembered until; present: when to ask for a look again
-        int asked = 0;       // how often the WebUIs have been asked to look
+        std::string reason;         // when failed
+        core::model_ref failed_for; // another URL or hash deserves a try of its own
+        bool waived = false;        // jobs run without it
+        steady_time until{};     // failed: remembered until; present: when to ask for a look again
+        int asked = 0;           // how often the WebUIs have been asked to look
+        std::uint64_t looks = 0; // when they were asked last
         std::filesystem::path path;
         std::uint64_t size = 0;
         std::string sha256; // empty: not known yet
@@ -90,6 +97,7 @@ private:
     // Empty while there is hope; else why jobs that need this file must fail.
     std::string settle(const core::model_ref& file, net::task_group& transfers);
     std::string settle_present(const core::model_ref& file, entry& e, net::task_group& transfers);
+    void waive(const core::model_ref& file, const std::string& reason);
     net::task<> fail(core::set_id set, std::string reason);
     void count(const core::model_ref& file, std::uint64_t size);
 
