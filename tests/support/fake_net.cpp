@@ -256,6 +256,11 @@ fake_net::dial(const net::url& to, const net::address_policy& peers, duration li
     switch (server.port_) {
     case fake_server::port::open: co_return server.accept();
     case fake_server::port::closed: co_return refused;
+    case fake_server::port::resetting: {
+        auto peer = memory_stream::make_pair(world_.ex()).first;
+        peer->reset(net::asio::error::connection_reset);
+        co_return peer;
+    }
     case fake_server::port::swallowing: break;
     }
     const auto stopped = co_await world_.time.sleep_for(limit);

@@ -68,6 +68,7 @@ public:
         open,
         closed,     // refused
         swallowing, // a connect gets no answer
+        resetting,  // connects, and is reset before a byte can be sent
     };
 
     fake_server(world& w, net::task_group& serving, std::string origin);

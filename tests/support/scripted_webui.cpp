@@ -5,6 +5,8 @@
 
 #include <boost/json.hpp>
 
+#include <algorithm>
+
 namespace gateway::test {
 
 namespace json = boost::json;
@@ -84,6 +86,8 @@ answer scripted_webui::own(const heard& r)
     };
     if (is("GET", "txt2img"))
         return {405, R"({"detail":"Method Not Allowed"})"};
+    if (is("POST", "refresh-loras"))
+        refresh_loras();
     if (is("GET", "loras") || is("POST", "refresh-loras"))
         return !extensions ? answer(404, missing) : r.method == "GET" ? list_loras() : ok(nullptr);
     const bool let_in =
@@ -114,9 +118,38 @@ answer scripted_webui::own(const heard& r)
         return ok({{{"name", "automatic"}, {"label", "Automatic"}, {"aliases", nullptr}},
                    {{"name", "karras"}, {"label", "Karras"}, {"aliases", nullptr}},
                    {{"name", "beta"}, {"label", "Beta"}, {"aliases", nullptr}}});
-    if (is("POST", "refresh-checkpoints"))
+    if (is("POST", "refresh-checkpoints")) {
+        refresh_checkpoints();
         return ok(nullptr);
+    }
     return {404, missing};
+}
+
+namespace {
+std::vector<std::string> model_files_in(const std::filesystem::path& folder)
+{
+    std::vector<std::string> names;
+    if (!folder.empty() && std::filesystem::exists(folder))
+        for (const auto& entry : std::filesystem::directory_iterator(folder))
+            if (entry.path().extension() == ".safetensors")
+                names.push_back(entry.path().filename().string());
+    return names;
+}
+} // namespace
+
+void scripted_webui::refresh_checkpoints()
+{
+    for (const auto& name : model_files_in(checkpoint_folder))
+        if (std::none_of(checkpoints.begin(), checkpoints.end(),
+                         [&name](const auto& c) { return c.file == name; }))
+            checkpoints.push_back({name, ""});
+}
+
+void scripted_webui::refresh_loras()
+{
+    for (const auto& name : model_files_in(lora_folder))
+        if (std::find(loras.begin(), loras.end(), stem_of(name)) == loras.end())
+            loras.push_back(stem_of(name));
 }
 
 answer scripted_webui::list_checkpoints() const

@@ -6,6 +6,7 @@
 #include "support/fake_net.hpp"
 
 #include <deque>
+#include <filesystem>
 #include <map>
 
 namespace gateway::test {
@@ -25,6 +26,8 @@ public:
     // --- what it has ---
     std::vector<checkpoint> checkpoints{{"Dream.safetensors", ""}, {"Photo.safetensors", ""}};
     std::vector<std::string> loras{"landscape"};
+    // Where its files lie, looked into when it is told to refresh; empty: nothing is ever new.
+    std::filesystem::path checkpoint_folder, lora_folder;
     std::string selected = "Dream.safetensors"; // loaded, and in its options
     bool api = true;                            // false: every route is missing (webui.md §1.2)
     bool extensions = true;                     // false: the routes of extensions are not there yet
@@ -70,6 +73,8 @@ private:
     answer progress() const;
     answer txt2img(const heard& r);
     std::string model_for(const heard& r) const;
+    void refresh_checkpoints();
+    void refresh_loras();
     void begin(std::string job, duration time);
     void end(int number);
     static net::task<> end_later(scripted_webui& self, int number, duration time);

@@ -70,12 +70,16 @@ struct work_world : jobs_world {
     scripted_webui webui{*this, wires.at(first_webui)};
     fixed_models models;
 
+    // What the fleet is told of models; a test may put a real library here.
+    core::models_port* library = &models;
+    std::function<bool(const core::model_ref&)> waived, doubtful;
+
     std::vector<work::backend_driver::options> backends;
     work::runner::options running;
     std::optional<work::fleet> fleet;
 
-private:
-    net::task_group group_{ex()};
+protected:
+    net::task_group group_{ex()}; // what stop() stops
 };
 
 } // namespace gateway::test

@@ -90,6 +90,16 @@ BOOST_AUTO_TEST_CASE(nobody_listening_means_that_nothing_was_sent)
     BOOST_TEST(report.reason.find("http://webui:7860") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(a_reset_before_the_first_byte_means_that_nothing_was_sent)
+{
+    server.set_port(test::fake_server::port::resetting);
+
+    const auto report = exchange();
+
+    BOOST_TEST(text(report.what) == "reset_unsent");
+    BOOST_TEST(!report.lost);
+}
+
 BOOST_AUTO_TEST_CASE(a_reply_that_never_comes_or_is_cut_anywhere_leaves_it_open_what_happened)
 {
     next.body = scripted_webui::picture("Dream", {}, 300'000);

@@ -436,6 +436,25 @@ BOOST_AUTO_TEST_CASE(a_webui_that_cannot_be_interrupted_gets_no_job_before_it_is
     BOOST_TEST(shown_state(next) == "COMPLETED");
 }
 
+BOOST_AUTO_TEST_CASE(progress_that_hangs_delays_neither_the_reply_nor_a_cancel)
+{
+    answer silent;
+    silent.end = answer::ending::stalled;
+    webui.instead["GET /sdapi/v1/progress"] = silent;
+    const auto began = time.now();
+    const auto first = submit(test::a_job());
+    finish(first);
+    BOOST_TEST(shown_state(first) == "COMPLETED");
+    BOOST_TEST((time.now() - began < webui.job_time + 1s));
+
+    webui.job_time = 10min;
+    const auto second = submit(test::a_job());
+    pass(3s);
+    ask_to_cancel(second);
+    finish(second, 1s);
+    BOOST_TEST(shown_state(second) == "CANCELLED");
+}
+
 BOOST_AUTO_TEST_CASE(the_execution_timeout_interrupts_the_job_and_fails_it)
 {
     webui.job_time = 10min;
