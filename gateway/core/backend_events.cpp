@@ -213,8 +213,10 @@ void backend::handle(const options_read& e, steady_time now)
 
 void backend::handle(const progress_read& e, steady_time now)
 {
-    const bool other_process =
-        !mark_.job_timestamp.empty() && mark_.job_timestamp != "0" && e.reading.never_began();
+    // Once a job has begun in a process, the warm-up at least, its progress never says "none has".
+    const bool had_jobs = (serving_ && limits_.warm_up) ||
+                          (!mark_.job_timestamp.empty() && mark_.job_timestamp != "0");
+    const bool other_process = had_jobs && e.reading.never_began();
     const bool idle = e.reading.idle();
     const progress_mark seen = mark_of(e.reading);
     if (other_process)

@@ -97,6 +97,17 @@ BOOST_AUTO_TEST_CASE(the_end_of_a_job_of_an_old_epoch_says_nothing)
     BOOST_TEST(b->ready());
 }
 
+BOOST_AUTO_TEST_CASE(a_progress_without_any_job_behind_it_is_another_process_than_the_warmed_one)
+{
+    reach(state::ready);
+    const std::uint64_t epoch = b->epoch();
+    tell(backend::job_began{});
+    tell(backend::reply_lost{epoch, "end of file", {}});
+    BOOST_TEST(b->epoch() == epoch);
+    tell(backend::progress_read{});
+    BOOST_TEST(b->epoch() == epoch + 1);
+}
+
 // --- the ladder ---
 
 BOOST_AUTO_TEST_CASE(recovery_waits_cleans_settles_and_climbs)
