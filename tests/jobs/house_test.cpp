@@ -183,9 +183,8 @@ BOOST_AUTO_TEST_CASE(expiry_that_the_journal_refuses_is_tried_again)
     auto s = a_job();
     s.policy.ttl = 10s;
     const auto job = submit(s);
-    journal->fail_when([](const store::operation& op) {
-        return std::holds_alternative<store::erase_job>(op);
-    });
+    journal->fail_when(
+        [](const store::operation& op) { return std::holds_alternative<store::erase_job>(op); });
     pass(11s);
     BOOST_TEST(shown(job).has_value());
     BOOST_TEST(state(job) == job_state::in_queue);

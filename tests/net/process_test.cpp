@@ -102,8 +102,7 @@ BOOST_AUTO_TEST_CASE(what_a_child_prints_can_be_read_line_by_line)
 
 BOOST_AUTO_TEST_CASE(a_child_that_is_asked_to_end_ends_in_its_own_way)
 {
-    const auto child =
-        start("trap 'exit 0' TERM; echo ready; while :; do :; done", true);
+    const auto child = start("trap 'exit 0' TERM; echo ready; while :; do :; done", true);
 
     run(terminate_when_ready(*child, time, 10s));
     run(note_end(*child, end));
