@@ -1,7 +1,7 @@
 #pragma once
 
 // What a WebUI says about itself: its models, samplers, options, folders, memory and progress, and
-// which of its models a name means (webui.md §2.5, §3.3, §4.1).
+// which of its samplers a name means (webui.md §2.3, §2.5, §3.3).
 
 #include "proto/problem.hpp"
 #include "proto/webui_dialect.hpp"
@@ -97,21 +97,6 @@ struct progress_report {
 parsed<progress_report> parse_progress(std::string_view body);
 
 // --- Which one is meant --------------------------------------------------------------------------
-
-struct model_match {
-    enum class kind : std::uint8_t { found, missing, ambiguous };
-    kind result = kind::missing;
-    std::size_t index = 0; // of the entry, when found
-    std::string name;      // what override_settings must say, when found
-    std::string reason;    // for a person, when not
-};
-
-// `wanted` may be a title, a name, a model_name, a file name with or without extension and folder,
-// or the first 10 or more digits of the sha256. The most exact reading wins; two entries at the
-// same reading are ambiguous.
-model_match match_checkpoint(std::string_view wanted, std::span<const checkpoint_entry> list);
-// By exact stem, as the WebUI looks them up.
-model_match match_lora(std::string_view stem, std::span<const lora_entry> list);
 
 struct sampler_choice {
     std::string sampler;

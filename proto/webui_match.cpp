@@ -1,4 +1,5 @@
-// Which of a WebUI's models and samplers a name means: the last part of webui_lists.hpp.
+// Which of a WebUI's samplers a name means: the last part of webui_lists.hpp. Which model: see
+// core/catalog.
 
 #include "proto/json.hpp"
 #include "proto/text.hpp"
@@ -12,50 +13,12 @@ namespace gateway::proto {
 
 namespace {
 
-// --- Checkpoints ---------------------------------------------------------------------------------
-
 bool is_hex(std::string_view text)
 {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
         return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'f');
     });
 }
-
-std::string forward_slashes(std::string_view path)
-{
-    std::string out(path);
-    std::replace(out.begin(), out.end(), '\\', '/');
-    return out;
-}
-
-bool hash_begins(const checkpoint_entry& entry, std::string_view wanted)
-{
-    constexpr std::size_t shortest = 10;
-    if (wanted.size() < shortest || !is_hex(wanted))
-        return false;
-    const std::string digits = to_lower(wanted);
-    return to_lower(entry.sha256).starts_with(digits) ||
-           (entry.sha256.empty() && to_lower(entry.hash) == digits);
-}
-
-// The readings of a name, the most exact first (webui.md §4.1).
-using reading = bool (*)(const checkpoint_entry&, std::string_view);
-constexpr std::array<reading, 7> readings{
-    [](const checkpoint_entry& e, std::string_view w) { return e.title == w; },
-    [](const checkpoint_entry& e, std::string_view w) {
-        return forward_slashes(listed_name(e)) == forward_slashes(w);
-    },
-    [](const checkpoint_entry& e, std::string_view w) { return e.model_name == w; },
-    [](const checkpoint_entry& e, std::string_view w) {
-        return forward_slashes(without_model_extension(listed_name(e))) ==
-               forward_slashes(without_model_extension(w));
-    },
-    [](const checkpoint_entry& e, std::string_view w) { return base_name(listed_name(e)) == w; },
-    [](const checkpoint_entry& e, std::string_view w) {
-        return without_model_extension(base_name(listed_name(e))) == without_model_extension(w);
-    },
-    hash_begins,
-};
 
 std::string join_names(std::span<const std::string> names, std::size_t limit = 5)
 {
@@ -65,18 +28,6 @@ std::string join_names(std::span<const std::string> names, std::size_t limit = 5
     if (names.size() > limit)
         out += " and " + std::to_string(names.size() - limit) + " more";
     return out;
-}
-
-model_match ambiguous(std::string_view wanted, std::span<const checkpoint_entry> list,
-                      std::span<const std::size_t> hits)
-{
-    std::vector<std::string> names;
-    for (const std::size_t hit : hits)
-        names.emplace_back(listed_name(list[hit]));
-    model_match match;
-    match.result = model_match::kind::ambiguous;
-    match.reason = "the checkpoint " + quoted(wanted) + " could be any of: " + join_names(names);
-    return match;
 }
 
 template <class Entry, class Name>
@@ -97,8 +48,6 @@ std::string missing_reason(std::string_view kind, std::string_view wanted,
         reason += "; it has " + join_names(names);
     return reason;
 }
-
-// --- Samplers ------------------------------------------------------------------------------------
 
 bool goes_by(const std::vector<std::string>& names, std::string_view wanted)
 {
@@ -179,45 +128,6 @@ std::string_view listed_name(const checkpoint_entry& entry)
     const std::string_view hash = title.substr(bracket + 2, title.size() - bracket - 3);
     return is_hex(hash) && (hash.size() == 8 || hash.size() == 10) ? title.substr(0, bracket)
                                                                    : title;
-}
-
-model_match match_checkpoint(std::string_view wanted, std::span<const checkpoint_entry> list)
-{
-    for (const auto matches : readings) {
-        std::vector<std::size_t> hits;
-        for (std::size_t i = 0; i < list.size(); ++i)
-            if (!wanted.empty() && matches(list[i], wanted))
-                hits.push_back(i);
-        if (hits.size() > 1)
-            return ambiguous(wanted, list, hits);
-        if (hits.size() == 1) {
-            model_match match;
-            match.result = model_match::kind::found;
-            match.index = hits.front();
-            match.name = listed_name(list[hits.front()]);
-            return match;
-        }
-    }
-    model_match match;
-    match.reason = missing_reason("checkpoint", wanted, list, [](const checkpoint_entry& entry) {
-        return std::string(listed_name(entry));
-    });
-    return match;
-}
-
-model_match match_lora(std::string_view stem, std::span<const lora_entry> list)
-{
-    model_match match;
-    for (std::size_t i = 0; i < list.size(); ++i)
-        if (list[i].name == stem) {
-            match.result = model_match::kind::found;
-            match.index = i;
-            match.name = stem;
-            return match;
-        }
-    match.reason =
-        missing_reason("LoRA", stem, list, [](const lora_entry& entry) { return entry.name; });
-    return match;
 }
 
 parsed<sampler_choice> resolve_sampler(std::string_view sampler, std::string_view scheduler,

@@ -173,7 +173,9 @@ net::task<result<core::verdict>> jobs::complete(core::fence by, store::result_re
             store::finish_job{by, next.state, core::outcome::done, next.ended, {}, record});
     const auto ec = co_await journal_.commit(std::move(w));
     if (ec) {
-        spool_.discard(file);
+        // When it is not known whether the row names the file, the next start finds out.
+        if (ec != store::journal_errc::unknown)
+            spool_.discard(file);
         co_return ec;
     }
     --counters_.running;
