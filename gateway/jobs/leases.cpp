@@ -72,6 +72,8 @@ net::task<std::optional<lease>> jobs::begin(core::scheduler::ticket t, std::stri
     if (!e)
         co_return std::nullopt;
     auto next = e->job;
+    if (next.expires() <= time_.wall())
+        co_return std::nullopt; // keep_house() is about to delete it
     if (next.begin(backend_index(backend), time_.wall()) != core::verdict::done)
         co_return std::nullopt; // it ended while it was being leased
     auto input = co_await journal_.read_input(t.key);

@@ -152,6 +152,20 @@ BOOST_AUTO_TEST_CASE(ttl_deletes_a_job_that_still_waits)
     BOOST_TEST(!lease().has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_job_past_its_ttl_is_not_begun_any_more)
+{
+    auto s = a_job();
+    s.policy.ttl = 10s;
+    const auto job = submit(s);
+    close_house();
+    advance(11s);
+    BOOST_TEST(!lease().has_value());
+    BOOST_TEST(state(job) == job_state::in_queue);
+    open_house();
+    pass(2s);
+    BOOST_TEST(!shown(job).has_value());
+}
+
 BOOST_AUTO_TEST_CASE(ttl_stops_a_running_job_and_forgets_it)
 {
     auto s = a_job();
