@@ -150,9 +150,11 @@ void add_simulate_flags(CLI::App& command, simulate_options& into)
                        "Folder with Stable-diffusion/ Lora/ VAE/ embeddings/ (default: a temporary "
                        "one; an empty folder gets a tiny first checkpoint)");
     command.add_option("--dialect", into.dialect, "Which WebUI to be")
-        ->transform(CLI::CheckedTransformer(dialect_by_name()));
+        ->transform(CLI::CheckedTransformer(dialect_by_name()).description(""))
+        ->type_name(std::string(dialect_names()));
     command.add_option("--startup", into.startup, "nowebui: port last; full-ui: port first")
-        ->transform(CLI::CheckedTransformer(startup_names()));
+        ->transform(CLI::CheckedTransformer(startup_names()).description(""))
+        ->type_name("nowebui, full-ui");
     command.add_option("--speed", into.speed, "Divides every time below")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();

@@ -53,9 +53,10 @@ std::string filtered(const picture& p)
     for (std::size_t y = 0; y < p.height; ++y) {
         auto* to = reinterpret_cast<std::uint8_t*>(&out[y * (stride + 1)]);
         const auto* row = &p.rgb[y * stride];
+        const auto* above = y > 0 ? row - stride : nullptr;
         *to++ = static_cast<std::uint8_t>(up);
         for (std::size_t x = 0; x < stride; ++x)
-            to[x] = static_cast<std::uint8_t>(row[x] - (y == 0 ? 0 : row[x - stride]));
+            to[x] = static_cast<std::uint8_t>(row[x] - (above != nullptr ? above[x] : 0));
     }
     return out;
 }
