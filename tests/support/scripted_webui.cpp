@@ -248,8 +248,10 @@ std::string scripted_webui::model_for(const heard& r) const
 
 answer scripted_webui::txt2img(const heard& r)
 {
-    if (r.body == proto::warm_up_body())
+    if (r.body == proto::warm_up_body()) {
+        stamp_ = next_stamp();
         return {200, picture(stem_of(selected))};
+    }
     jobs_.push_back(r);
     if (!next_.empty()) {
         auto [a, busy] = std::move(next_.front());
@@ -269,10 +271,12 @@ answer scripted_webui::txt2img(const heard& r)
     return a;
 }
 
+std::string scripted_webui::next_stamp() { return std::to_string(20260101000000 + ++stamps_); }
+
 void scripted_webui::begin(std::string job, duration time)
 {
     state_job_ = std::move(job);
-    stamp_ = std::to_string(20260101000000 + ++stamps_);
+    stamp_ = next_stamp();
     began_ = world_.time.now();
     takes_ = time;
     done_ = std::make_shared<net::gate>(world_.ex());

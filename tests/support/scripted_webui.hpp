@@ -71,6 +71,7 @@ private:
     answer list_loras() const;
     answer options() const;
     answer progress() const;
+    std::string next_stamp(); // of whatever begins now
     answer txt2img(const heard& r);
     std::string model_for(const heard& r) const;
     void refresh_checkpoints();
