@@ -16,6 +16,7 @@ namespace {
 
 struct running : test::work_world {
     running() { begin_ready(); }
+    ~running() { stop(); }
 
     // What every failure must leave behind: a gateway that goes on.
     void check_next_job_runs()
@@ -45,8 +46,7 @@ struct running : test::work_world {
     }
     void ask_to_cancel(const core::job& job)
     {
-        std::optional<error_code> done;
-        start(test::keep(jobs->cancel(job.key, time.now() + 1s), done));
+        start(test::keep(jobs->cancel(job.key, time.now() + 1s), cancel_answered));
         pass(1s);
     }
     core::model_ref checkpoint(std::string name, std::string sha256 = {})
@@ -60,6 +60,8 @@ struct running : test::work_world {
                   R"(","url":"https://x.test/f"}})";
         return s;
     }
+
+    std::optional<error_code> cancel_answered; // it may come long after it was asked for
 };
 
 // One row of webui.md §7.1 that is answered at once: what the WebUI says, what becomes of the job.
