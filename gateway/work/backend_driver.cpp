@@ -40,12 +40,6 @@ backend::event no_use(std::string_view path, const net::reply& reply)
                               std::to_string(reply.head.status)};
 }
 
-core::progress_reading reading_of(const proto::progress_report& r)
-{
-    return {r.job,  r.job_timestamp, r.job_count, r.job_no,
-            r.step, r.steps,         r.progress,  r.eta_seconds};
-}
-
 // Deletes what the paths name; a last part may hold one `*`. Nothing outside them is touched.
 void remove_caches(const std::vector<std::string>& paths)
 {
@@ -97,6 +91,12 @@ std::vector<core::catalog_lora> to_catalog(const std::vector<proto::lora_entry>&
 }
 
 } // namespace
+
+core::progress_reading reading_of(const proto::progress_report& r)
+{
+    return {r.job,  r.job_timestamp, r.job_count, r.job_no,
+            r.step, r.steps,         r.progress,  r.eta_seconds};
+}
 
 backend_driver::backend_driver(net::executor ex, parts uses, options chosen)
     : time_(uses.time),

@@ -17,6 +17,9 @@
 
 namespace gateway::work {
 
+// What core makes of a reply of GET /progress.
+core::progress_reading reading_of(const proto::progress_report& r);
+
 class backend_driver {
 public:
     struct options {

@@ -17,12 +17,6 @@ constexpr auto interrupt_limit = std::chrono::seconds(10);
 // The attempt has limits of its own; this only bounds a connection that nobody watches any more.
 constexpr auto connection_limit = std::chrono::hours(24);
 
-core::progress_reading reading_of(const proto::progress_report& r)
-{
-    return {r.job,  r.job_timestamp, r.job_count, r.job_no,
-            r.step, r.steps,         r.progress,  r.eta_seconds};
-}
-
 // Where each picture lies: "offset length format" a line. For whoever serves single images.
 std::string index_of(const proto::reply_summary& reply)
 {
