@@ -13,7 +13,7 @@ import unittest
 from support.contract import Contract
 from support.http_client import Client
 from support.process import Process
-from support.servers import Fault, FileServer, WebhookReceiver, safetensors
+from support.servers import Fault, FileServer, ShapingProxy, WebhookReceiver, safetensors
 from support.waiting import wait_until
 
 
@@ -114,6 +114,28 @@ class Files(unittest.TestCase):
         self.server.add("x", b"x", fault=Fault(status=500, times=2))
 
         self.assertEqual([self.client.get("/x").status for _ in range(3)], [500, 500, 200])
+
+
+class Links(unittest.TestCase):
+    def through(self, size, **shape):
+        """Seconds that a file of that size takes over such a link."""
+        with FileServer() as server, ShapingProxy(server.port, **shape) as proxy:
+            server.add("x", b"x" * size)
+            begun = time.monotonic()
+            self.assertEqual(len(Client(f"http://{proxy.host}").get("/x").body), size)
+            return time.monotonic() - begun
+
+    def test_a_link_has_a_length(self):
+        # A round trip to connect, one to ask and be answered.
+        self.assertGreaterEqual(self.through(10, delay=0.05), 0.2)
+
+    def test_a_link_has_a_rate(self):
+        self.assertGreaterEqual(self.through(500_000, rate=2_000_000), 0.24)
+        self.assertGreaterEqual(self.through(500_000, total_rate=2_000_000), 0.24)
+
+    def test_a_link_breaks(self):
+        with self.assertRaises(ConnectionError):
+            self.through(1_000_000, reset_each=1000)
 
 
 class Webhooks(unittest.TestCase):

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from .waiting import wait_until
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../deploy"))
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(_HERE, "../../../deploy"), os.path.join(_HERE, "../../support")]
 from model_server import safetensors  # noqa: E402  the files that the quickstart serves, too
+from shaping_proxy import ShapingProxy  # noqa: E402
 
-__all__ = ["Fault", "FileServer", "WebhookReceiver", "safetensors"]
+__all__ = ["Fault", "FileServer", "ShapingProxy", "WebhookReceiver", "safetensors"]
 
 
 @dataclass
