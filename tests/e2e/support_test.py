@@ -4,16 +4,19 @@ import hashlib
 import http.client
 import json
 import signal
+import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
 from support.contract import Contract
 from support.http_client import Client
 from support.process import Process
-from support.servers import Fault, FileServer, ShapingProxy, WebhookReceiver, safetensors
+from support.servers import (LOGIN_PAGE, Content, Fault, FileServer, ShapingProxy, WebhookReceiver, certificate,
+                             safetensors)
 from support.waiting import wait_until
 
 
@@ -45,7 +48,7 @@ class Files(unittest.TestCase):
 
     def test_a_file_comes_whole_and_by_range(self):
         url, sha256 = self.server.add("a.safetensors")
-        size = len(self.server.files["/a.safetensors"])
+        size = self.server.files["/a.safetensors"].size
 
         whole = self.client.get("/a.safetensors")
         part = self.client.get("/a.safetensors", headers={"Range": "bytes=100-199"})
@@ -65,12 +68,12 @@ class Files(unittest.TestCase):
         self.server.add("moved", fault=Fault(redirect="/html"))
         self.server.add("short", fault=Fault(cut_file=7))
 
-        self.assertEqual(self.client.get("/html").body, FileServer.LOGIN_PAGE)
+        self.assertEqual(self.client.get("/html").body, LOGIN_PAGE)
         self.assertEqual(self.client.get("/gone").status, 404)
         self.assertEqual(self.client.get("/nothing").status, 404)
         self.assertEqual(self.client.get("/busy").headers["Retry-After"], "1")
         self.assertEqual(self.client.get("/moved").headers["Location"], "/html")
-        self.assertEqual(len(self.client.get("/short").body), len(self.server.files["/short"]) - 7)
+        self.assertEqual(len(self.client.get("/short").body), self.server.files["/short"].size - 7)
 
     def test_a_truncated_body_ends_before_its_length(self):
         self.server.add("x", b"x" * 1000, fault=Fault(truncate_after=300))
@@ -114,6 +117,61 @@ class Files(unittest.TestCase):
         self.server.add("x", b"x", fault=Fault(status=500, times=2))
 
         self.assertEqual([self.client.get("/x").status for _ in range(3)], [500, 500, 200])
+
+
+    def test_files_of_any_size_come_from_a_seed(self):
+        content = Content.model(3_000_001, seed=5)
+        self.server.add("big", content)
+        body = self.client.get("/big").body
+        parts = [self.client.get("/big", headers={"Range": f"bytes={at}-{at + 999_999}"}).body
+                 for at in range(0, content.size, 1_000_000)]
+
+        (length,) = struct.unpack("<Q", body[:8])
+        ends = [tensor["data_offsets"][1] for tensor in json.loads(body[8 : 8 + length]).values()]
+        self.assertEqual(8 + length + max(ends), len(body))
+        self.assertEqual(b"".join(parts), body)
+        self.assertEqual(hashlib.sha256(body).hexdigest(), content.sha256)
+        self.assertNotEqual(content.sha256, Content.model(3_000_001, seed=6).sha256)
+        self.assertEqual(self.server.bytes_sent("big"), 2 * content.size)
+
+    def test_a_place_where_connections_end_is_passed_the_second_time(self):
+        self.server.add("x", b"0123456789", fault=Fault(truncate_at=[3, 7]))
+        whole = b""
+        while len(whole) < 10:
+            connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+            connection.request("GET", "/x", headers={"Range": f"bytes={len(whole)}-"})
+            try:
+                whole += connection.getresponse().read()
+            except http.client.IncompleteRead as cut:
+                whole += cut.partial
+            connection.close()
+
+        self.assertEqual(whole, b"0123456789")
+        self.assertEqual([request.begin for request in self.server.requests], [0, 3, 7])
+
+    def test_faults_take_turns(self):
+        self.server.add("x", b"abc", fault=[Fault(status=500, times=1), Fault(status=404, skip=1, times=1)])
+
+        self.assertEqual([self.client.get("/x").status for _ in range(4)], [500, 200, 404, 200])
+
+    def test_a_signed_link_ends_and_wants_no_key(self):
+        self.server.add("x", b"abc")
+        link = self.server.signed_link("x", requests=2)[len(self.server.url):]
+
+        self.assertEqual(self.client.get(link, headers={"Authorization": "Bearer t"}).status, 400)
+        self.assertEqual([self.client.get(link).status for _ in range(2)], [200, 403])
+
+    def test_tls_vouches_for_its_names(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = certificate(folder, "models.example")
+            with FileServer(certificate=path) as server:
+                server.add("x", b"abc", fault=Fault(truncate_after=1))
+                trust = ssl.create_default_context(cafile=path)
+                connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=10, context=trust)
+                self.addCleanup(connection.close)
+                connection.request("GET", "/x")
+                with self.assertRaises((http.client.IncompleteRead, ssl.SSLError)):
+                    connection.getresponse().read()
 
 
 class Links(unittest.TestCase):

@@ -166,8 +166,10 @@ class ShapingProxy:
 
     def _run(self):
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._loop.create_server(self._accepted, sock=self._listener))
+        accepting = self._loop.create_server(self._accepted, sock=self._listener)
+        server = self._loop.run_until_complete(accepting)
         self._loop.run_forever()
+        server.close()
         for side in list(self._open):
             side.reset()
         self._loop.run_until_complete(asyncio.sleep(0))
