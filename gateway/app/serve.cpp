@@ -122,7 +122,7 @@ std::vector<std::string> program::webui_urls()
 // What must be well before a job can be accepted and kept.
 std::vector<api::check> program::checks()
 {
-    auto journal = [this] { return journal_->counters().last_failure; };
+    auto journal = [this] { return journal_->counters().trouble; };
     return {{"journal", std::move(journal)}};
 }
 

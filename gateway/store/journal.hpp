@@ -19,11 +19,12 @@ namespace gateway::store {
 
 // Where a finished job's result lies.
 struct result_record {
-    std::string file;         // name within the spool
-    std::uint64_t size = 0;   // bytes in that file
-    std::uint64_t splice = 0; // offset where `extra` goes in
-    std::string extra;        // text spliced into the reply (cache_info)
-    std::string index;        // opaque to the store: where the images lie
+    std::string file;                      // name within the spool
+    std::uint64_t size = 0;                // bytes in that file
+    std::uint64_t splice = 0;              // offset where `extra` goes in
+    std::string extra;                     // text spliced into the reply (cache_info)
+    std::string index;                     // opaque to the store: where the images lie
+    std::optional<std::uint32_t> checksum; // CRC-32 of the file; nothing: an older version wrote it
 };
 
 struct attempt_record {
@@ -129,6 +130,7 @@ public:
         duration longest_commit{};
         std::uint64_t bytes = 0;  // of the database and its log
         std::string last_failure; // for people; empty when there was none
+        std::string trouble; // why jobs cannot be kept now; empty when the last commit went well
     };
     virtual const stats& counters() const = 0;
 };

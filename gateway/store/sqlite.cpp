@@ -36,6 +36,7 @@ struct batch {
     std::uint64_t transactions = 0;
     std::uint64_t database_bytes = 0;
     std::string last_failure;
+    std::string trouble;
     bool wants_tidying = false;
 };
 
@@ -133,6 +134,7 @@ private:
         b.transactions = db_->transactions() - before;
         b.database_bytes = db_->bytes();
         b.last_failure = db_->last_failure();
+        b.trouble = db_->trouble();
         b.wants_tidying = db_->wants_tidying();
         for (auto& w : b.writes)
             w.operations = {}; // freeing a thousand inputs is not for the loop
@@ -146,6 +148,7 @@ private:
         stats_.longest_commit = std::max(stats_.longest_commit, b.took);
         stats_.bytes = b.database_bytes;
         stats_.last_failure = b.last_failure;
+        stats_.trouble = b.trouble;
         for (const auto& w : b.writes)
             stats_.failures += w.answer && w.answer != journal_errc::conflict ? 1U : 0U;
     }

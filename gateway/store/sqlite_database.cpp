@@ -181,18 +181,29 @@ void database::commit(std::span<pending_write> batch, core::job_key last_key) no
             else
                 w.answer = journal_errc::full;
         }
-        if (all.empty())
-            return;
-        const auto what = attempt(all);
+        const auto what = all.empty() ? fate::happened : attempt(all);
         if (what == fate::failed)
             one_by_one(all);
         else if (what == fate::unknown)
             answer_all(all, journal_errc::unknown);
+        judge(batch);
     } catch (const std::exception& e) { // out of memory
         note(e);
         rollback();
         answer_all(all, journal_errc::unknown);
     }
+}
+
+// Conflicts are the callers' business; all other failures are the disk's.
+void database::judge(std::span<const pending_write> batch)
+{
+    const bool failed = std::any_of(batch.begin(), batch.end(), [](const pending_write& w) {
+        return w.answer && w.answer != journal_errc::conflict;
+    });
+    if (!ballast_.in_place())
+        trouble_ = file_ + ": the disk is full; only ends of jobs are written until there is room";
+    else
+        trouble_ = failed ? last_failure_ : "";
 }
 
 database::fate database::attempt(const writes& all)

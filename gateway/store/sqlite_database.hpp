@@ -42,6 +42,7 @@ public:
     std::uint64_t bytes() const; // of database and log
     std::uint64_t transactions() const { return transactions_; }
     const std::string& last_failure() const { return last_failure_; }
+    const std::string& trouble() const { return trouble_; } // as journal::stats::trouble
 
 private:
     // What became of a transaction.
@@ -64,6 +65,7 @@ private:
     void carry_over();
     void vacuum_step();
     void note(const std::exception& e);
+    void judge(std::span<const pending_write> batch);
     template <class Read> auto reading(Read read) noexcept -> result<decltype(read())>;
 
     std::string file_;
@@ -76,6 +78,7 @@ private:
     bool log_is_sound_ = true;
     journal_errc failure_ = journal_errc::io; // the last one
     std::string last_failure_;
+    std::string trouble_;
     std::int64_t batch_ = 0; // of the last transaction tried; never tried again
     core::job_key last_key_ = 0;
     std::uint64_t transactions_ = 0;

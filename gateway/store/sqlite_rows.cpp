@@ -43,6 +43,10 @@ constexpr auto restart_job_sql = R"sql(
 UPDATE jobs SET state = 0, queued = ?, started = 0, ended = 0, error = '', flags = flags & ~4
 WHERE key = ? AND state IN (3, 5))sql";
 
+constexpr auto put_result_sql = R"sql(
+INSERT OR REPLACE INTO results (key, file, size, splice, extra, layout, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?))sql";
+
 constexpr auto read_jobs_sql = R"sql(
 SELECT key, secret, state, attempt, retries, flags, submitted, queued, started, ended,
        execution_timeout, ttl, input_bytes, models, webhook, error
@@ -53,7 +57,7 @@ SELECT job, attempt, backend, started, ended FROM attempts
 WHERE job > ? AND job <= ? ORDER BY job, attempt)sql";
 
 constexpr auto read_results_sql = R"sql(
-SELECT key, file, size, splice, extra, layout FROM results
+SELECT key, file, size, splice, extra, layout, checksum FROM results
 WHERE key > ? AND key <= ? ORDER BY key)sql";
 
 std::int64_t number(wall_time t) { return t.time_since_epoch().count(); }
@@ -128,7 +132,7 @@ rows::rows(SQLite::Database& db)
       end_attempt_(db, "UPDATE attempts SET ended = ? WHERE job = ? AND attempt = ?"),
       finish_running_(db, finish_running_sql),
       finish_waiting_(db, finish_waiting_sql),
-      put_result_(db, "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)"),
+      put_result_(db, put_result_sql),
       restart_job_(db, restart_job_sql),
       erase_job_(db, "DELETE FROM jobs WHERE key = ?"),
       erase_input_(db, "DELETE FROM inputs WHERE key = ?"),
@@ -244,7 +248,7 @@ bool rows::apply(const finish_job& op)
         end_attempt_.run(number(op.ended), key, attempt);
     if (op.result)
         put_result_.run(key, op.result->file, number(op.result->size), number(op.result->splice),
-                        op.result->extra, as_blob(op.result->index));
+                        op.result->extra, as_blob(op.result->index), op.result->checksum);
     return true;
 }
 
@@ -364,6 +368,8 @@ void rows::read_results(std::vector<job_record>& page, core::job_key after)
         r.splice = static_cast<std::uint64_t>(read_results_.integer(3));
         r.extra = read_results_.text(4);
         r.index = read_results_.text(5);
+        if (!read_results_.is_null(6))
+            r.checksum = static_cast<std::uint32_t>(read_results_.integer(6));
     }
     read_results_.stop();
 }

@@ -46,6 +46,10 @@ private:
     friend blob_view as_blob(const std::string& bytes);
 
     void bind(int place, std::int64_t value) { statement_.bind(place, value); }
+    void bind(int place, const std::optional<std::uint32_t>& value)
+    {
+        value ? statement_.bind(place, std::int64_t{*value}) : statement_.bind(place);
+    }
     void bind(int place, const std::string& text) { statement_.bindNoCopy(place, text); }
     void bind(int place, const blob_view& blob)
     {

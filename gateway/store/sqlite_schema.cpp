@@ -70,8 +70,27 @@ CREATE TABLE results (
 ) STRICT;
 )sql";
 
-// migrations[v] takes a database from version v to v + 1.
-constexpr std::array<const char*, schema_version> migrations{version_1};
+// All that this release adds is in this one step, whichever part needs it: it has not been in
+// anybody's database yet, so append here. Once it has been released it is as fixed as version 1.
+constexpr auto version_2 = R"sql(
+-- How many jobs want each set, so that those that none wants can go.
+ALTER TABLE model_sets ADD COLUMN uses INTEGER NOT NULL DEFAULT 0;
+UPDATE model_sets SET uses = used.jobs
+FROM (SELECT models, count(*) AS jobs FROM jobs GROUP BY models) AS used
+WHERE used.models = model_sets.id;
+CREATE INDEX unused_sets ON model_sets (id) WHERE uses = 0;
+CREATE TRIGGER set_taken AFTER INSERT ON jobs BEGIN
+    UPDATE model_sets SET uses = uses + 1 WHERE id = NEW.models;
+END;
+CREATE TRIGGER set_given_back AFTER DELETE ON jobs BEGIN
+    UPDATE model_sets SET uses = uses - 1 WHERE id = OLD.models;
+END;
+
+ALTER TABLE results ADD COLUMN checksum INTEGER; -- CRC-32 of the file; NULL: written before v2
+)sql";
+
+// migrations[v] takes a database from version v to v + 1, in one transaction.
+constexpr std::array<const char*, schema_version> migrations{version_1, version_2};
 
 int number(SQLite::Database& db, const char* query) { return db.execAndGet(query).getInt(); }
 
@@ -81,7 +100,8 @@ int number(SQLite::Database& db, const char* query) { return db.execAndGet(query
     throw std::runtime_error("cannot open the journal " + file + ": " + what + "; " + advice);
 }
 
-void check_owner(SQLite::Database& db, const std::string& file)
+// True when there is nothing in it yet.
+bool check_owner(SQLite::Database& db, const std::string& file)
 {
     const int version = number(db, "PRAGMA user_version");
     if (version > schema_version)
@@ -94,9 +114,18 @@ void check_owner(SQLite::Database& db, const std::string& file)
     if (!is_ours && !is_empty)
         refuse(file, "it is the database of another program",
                "give another data directory, or move the file away");
-    // Only before the first table: afterwards it would take a whole VACUUM.
-    if (is_empty)
-        db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    return is_empty;
+}
+
+// Before the first table it costs nothing. A database without it was put together from a dump.
+void let_it_shrink(SQLite::Database& db, bool is_empty)
+{
+    constexpr int incremental = 2;
+    if (number(db, "PRAGMA auto_vacuum") == incremental)
+        return;
+    db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    if (!is_empty)
+        db.exec("VACUUM");
 }
 
 void apply_settings(SQLite::Database& db)
@@ -131,7 +160,8 @@ void refuse_to_open(const std::string& file, const SQLite::Exception& e)
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
         refuse(file, "it is damaged (" + what + ")",
-               "restore it from a copy, or move it away to start with an empty queue");
+               "`webui-gateway store check` says how badly; restore it from a copy, or move it and "
+               "its -wal and -shm files away to start with an empty queue");
     case SQLITE_FULL: refuse(file, "the disk is full", "make room and start again");
     case SQLITE_BUSY:
         refuse(file, "another program has locked it", "close that program and start again");
@@ -145,13 +175,22 @@ std::unique_ptr<SQLite::Database> open_database(const std::string& file, const s
     try {
         const int flags = SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX;
         auto db = std::make_unique<SQLite::Database>(file, flags, patience_ms, vfs);
-        check_owner(*db, file);
+        const bool is_empty = check_owner(*db, file);
+        let_it_shrink(*db, is_empty);
         apply_settings(*db);
         migrate(*db);
         return db;
     } catch (const SQLite::Exception& e) {
         refuse_to_open(file, e);
     }
+}
+
+std::unique_ptr<SQLite::Database> open_to_look(const std::string& file)
+{
+    auto db = std::make_unique<SQLite::Database>(file, SQLite::OPEN_READONLY);
+    if (check_owner(*db, file))
+        refuse(file, "it is empty", "start the gateway once, or give another data directory");
+    return db;
 }
 
 journal_errc meaning_of(const SQLite::Exception& e, const SQLite::Database* db)

@@ -12,10 +12,13 @@
 
 namespace gateway::store {
 
-constexpr int schema_version = 1;
+constexpr int schema_version = 2;
 
 // Ready to use and of this version. Throws std::runtime_error that says what to do.
 std::unique_ptr<SQLite::Database> open_database(const std::string& file, const std::string& vfs);
+
+// As it is, of this version or an older one, for reading only. Throws as above.
+std::unique_ptr<SQLite::Database> open_to_look(const std::string& file);
 
 // Throws what open_database() throws when SQLite says this of the file.
 [[noreturn]] void refuse_to_open(const std::string& file, const SQLite::Exception& e);

@@ -101,7 +101,7 @@ BOOST_FIXTURE_TEST_SUITE(sqlite_, on_disk)
 BOOST_AUTO_TEST_CASE(a_new_journal_is_set_up_to_last)
 {
     auto j = open();
-    BOOST_TEST(ask("PRAGMA user_version") == 1);
+    BOOST_TEST(ask("PRAGMA user_version") == 2);
     BOOST_TEST(ask("PRAGMA auto_vacuum") == 2);
     SQLite::Database db(file, SQLite::OPEN_READONLY);
     BOOST_TEST(db.execAndGet("PRAGMA journal_mode").getString() == "wal");
@@ -115,7 +115,7 @@ BOOST_AUTO_TEST_CASE(a_journal_of_a_newer_version_is_refused_and_left_alone)
     const auto text = refusal();
 
     BOOST_TEST(has(text, file), text);
-    BOOST_TEST(has(text, "newer webui-gateway (schema 7, this one knows up to 1)"), text);
+    BOOST_TEST(has(text, "newer webui-gateway (schema 7, this one knows up to 2)"), text);
     BOOST_TEST(ask("SELECT count(*) FROM jobs") == 1);
 }
 
@@ -130,7 +130,8 @@ BOOST_AUTO_TEST_CASE(a_file_that_is_no_database_is_refused_with_what_to_do)
     std::ofstream(file) << std::string(10'000, 'x');
     const auto text = refusal();
     BOOST_TEST(has(text, "it is damaged (file is not a database)"), text);
-    BOOST_TEST(has(text, "move it away to start with an empty queue"), text);
+    BOOST_TEST(has(text, "`webui-gateway store check` says how badly"), text);
+    BOOST_TEST(has(text, "away to start with an empty queue"), text);
 }
 
 BOOST_AUTO_TEST_CASE(a_folder_that_is_not_there_is_refused_with_what_to_do)

@@ -86,6 +86,7 @@ void check_same(const store::job_record& a, const store::job_record& b)
             BOOST_TEST(a.result->splice == b.result->splice);
             BOOST_TEST(a.result->extra == b.result->extra);
             BOOST_TEST(a.result->index == b.result->index);
+            BOOST_TEST((a.result->checksum == b.result->checksum));
         }
         BOOST_REQUIRE_EQUAL(a.attempts.size(), b.attempts.size());
         for (std::size_t i = 0; i < a.attempts.size(); ++i) {

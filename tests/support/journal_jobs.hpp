@@ -49,8 +49,8 @@ inline store::requeue_job requeued(core::job_key key, std::uint32_t attempt)
 
 inline store::finish_job completed(core::job_key key, std::uint32_t attempt)
 {
-    store::result_record r{"file-" + std::to_string(key), 123'456, 99, R"("cache_info":{})",
-                           std::string("a\0b", 3)};
+    store::result_record r{"file-" + std::to_string(key), 123'456,    99, R"("cache_info":{})",
+                           std::string("a\0b", 3),        0xfedc'ba98};
     return {
         {key, attempt}, core::job_state::completed, core::outcome::done, at(1'700'000'009'000), "",
         std::move(r)};

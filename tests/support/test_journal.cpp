@@ -201,6 +201,7 @@ void test_journal::apply_through(const entry& last)
         ++stats_.writes;
         if (next->happens)
             next->answer = apply(next->w);
+        stats_.trouble = next->failure ? error_code(*next->failure).message() : "";
         if (next->failure) {
             next->answer = *next->failure;
             ++stats_.failures;
