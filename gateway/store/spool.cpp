@@ -1,6 +1,7 @@
 #include "store/spool.hpp"
 
 #include <fcntl.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <unordered_map>
@@ -28,6 +29,12 @@ error_code failure(boost::system::errc::errc_t e) { return make_error_code(e); }
 
 } // namespace
 
+void checksum::add(std::string_view bytes)
+{
+    const auto* data = reinterpret_cast<const Bytef*>(bytes.data());
+    value_ = static_cast<std::uint32_t>(crc32_z(value_, data, bytes.size()));
+}
+
 struct spool::impl {
     impl(std::filesystem::path f, net::lane& d, file_system& s)
         : folder(std::move(f)), disk(d), fs(s)
@@ -52,6 +59,14 @@ struct spool::impl {
         if (--it->second == 0)
             held.erase(it);
     }
+    // Of a finished write, or of one that failed.
+    error_code wrote(error_code ec)
+    {
+        counters.failures += ec ? 1U : 0U;
+        counters.trouble =
+            ec ? "the spool " + folder.string() + " cannot be written: " + ec.message() : "";
+        return ec;
+    }
     void count_out(std::uint64_t size)
     {
         counters.files -= std::min<std::uint64_t>(counters.files, 1);
@@ -62,8 +77,9 @@ struct spool::impl {
 // --- files ---
 
 struct spool_file::state {
-    state(std::shared_ptr<spool::impl> o, std::string n, std::uint64_t s)
-        : owner(std::move(o)), name(std::move(n)), size(s)
+    state(std::shared_ptr<spool::impl> o, std::string n, std::uint64_t s,
+          std::optional<std::uint32_t> c)
+        : owner(std::move(o)), name(std::move(n)), size(s), checksum(c), verified(!c)
     {
         owner->hold(name);
     }
@@ -85,11 +101,51 @@ struct spool_file::state {
     std::shared_ptr<spool::impl> owner;
     std::string name;
     std::uint64_t size;
+    std::optional<std::uint32_t> checksum;
+    bool verified;
     bool discarded = false;
+
+    // On the lane.
+    error_code compare() const;
 };
 
 const std::string& spool_file::name() const { return state_->name; }
 std::uint64_t spool_file::size() const { return state_->size; }
+std::optional<std::uint32_t> spool_file::checksum() const { return state_->checksum; }
+
+error_code spool_file::state::compare() const
+{
+    auto in = open_in(owner->fs, owner->finished_path(name), O_RDONLY);
+    if (!in)
+        return in.error();
+    std::vector<char> piece(write_unit);
+    store::checksum sum;
+    std::uint64_t at = 0;
+    for (;;) {
+        const auto n = owner->fs.read(in->fd(), piece.data(), piece.size(), at);
+        if (!n)
+            return n.error();
+        if (*n == 0)
+            break;
+        sum.add({piece.data(), *n});
+        at += *n;
+    }
+    return at == size && sum.value() == checksum ? error_code{}
+                                                 : failure(boost::system::errc::bad_message);
+}
+
+net::task<error_code> spool_file::verify() const
+{
+    const auto held = state_;
+    if (held->verified)
+        co_return error_code{};
+    auto work = [held] { return held->compare(); };
+    const auto ec = co_await held->owner->disk.run(std::move(work));
+    held->verified = !ec;
+    if (ec)
+        ++held->owner->counters.failures;
+    co_return ec;
+}
 
 // Opened for each read: a gateway holds thousands of results, and few are read at a time.
 net::task<result<std::size_t>> spool_file::read(std::uint64_t offset, std::span<char> into) const
@@ -135,6 +191,7 @@ struct spool_writer::state {
     error_code flush()
     {
         const auto ec = file.write_all(buffer, written);
+        sum.add(buffer);
         written += buffer.size();
         buffer.clear();
         return ec;
@@ -171,6 +228,7 @@ struct spool_writer::state {
     std::string buffer;
     open_file file;
     std::uint64_t written = 0; // without what is in the buffer
+    checksum sum;              // of what is written
     error_code failed;         // the first error; nothing is written after it
     bool finished = false;
 };
@@ -214,7 +272,7 @@ net::task<error_code> spool_writer::append(std::string_view bytes)
         auto work = [s] { return s->flush(); };
         s->failed = co_await s->owner->disk.run(std::move(work));
         if (s->failed)
-            ++s->owner->counters.failures;
+            s->owner->wrote(s->failed);
     }
     co_return s->failed;
 }
@@ -226,8 +284,7 @@ net::task<result<spool_file>> spool_writer::finish()
     if (!s->failed) {
         auto work = [s] { return s->publish(); };
         s->failed = co_await s->owner->disk.run(std::move(work));
-        if (s->failed)
-            ++s->owner->counters.failures;
+        s->owner->wrote(s->failed);
     }
     if (s->failed)
         co_return s->failed;
@@ -236,7 +293,8 @@ net::task<result<spool_file>> spool_writer::finish()
     ++s->owner->counters.files;
     s->owner->counters.bytes += size;
     spool_file file;
-    file.state_ = std::make_shared<spool_file::state>(s->owner, s->name, size);
+    file.state_ = std::make_shared<spool_file::state>(s->owner, s->name, size, s->sum.value());
+    file.state_->verified = true; // as it went through our hands
     co_return file;
 }
 
@@ -262,19 +320,30 @@ net::task<result<spool_writer>> spool::create(std::string name)
     auto s = std::make_shared<spool_writer::state>(impl_, std::move(name));
     auto work = [s] { return s->open(); };
     const auto ec = co_await impl_->disk.run(std::move(work));
-    if (ec) {
-        ++s->owner->counters.failures;
-        co_return ec;
-    }
+    if (ec)
+        co_return s->owner->wrote(ec);
     co_return spool_writer(std::move(s));
 }
 
-net::task<result<spool_file>> spool::open(std::string name, std::uint64_t size)
+net::task<> spool::probe()
+{
+    auto work = [self = impl_] {
+        const auto file = self->folder / ".probe";
+        const auto ec = replace_small(self->fs, file, std::string(4096, '\n'));
+        self->fs.remove(file);
+        return ec;
+    };
+    const auto ec = co_await impl_->disk.run(std::move(work));
+    impl_->wrote(ec);
+}
+
+net::task<result<spool_file>> spool::open(std::string name, std::uint64_t size,
+                                          std::optional<std::uint32_t> checksum)
 {
     if (!is_plain(name))
         co_return failure(boost::system::errc::invalid_argument);
     spool_file file;
-    file.state_ = std::make_shared<spool_file::state>(impl_, std::move(name), size);
+    file.state_ = std::make_shared<spool_file::state>(impl_, std::move(name), size, checksum);
     auto work = [s = file.state_] { return s->owner->fs.stat(s->owner->finished_path(s->name)); };
     const auto found = co_await impl_->disk.run(std::move(work));
     if (!found)
