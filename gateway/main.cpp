@@ -3,6 +3,7 @@
 #include "app/serve.hpp"
 #include "config/settings.hpp"
 #include "tools/simulate.hpp"
+#include "tools/store.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -81,6 +82,14 @@ int print(const configuration& from)
     return 0;
 }
 
+int check_store(const configuration& from)
+{
+    const auto settings = config::load_from_system(from.file, from.flags);
+    if (!settings.ok())
+        return refuse(settings);
+    return tools::check_store(settings.settings.data.dir, std::cout);
+}
+
 } // namespace
 
 int main(int argc, char** argv)
@@ -102,6 +111,12 @@ int main(int argc, char** argv)
     auto* printing = configuring->add_subcommand("print", "every setting and where it came from");
     settings.add_to(*printing);
 
+    auto* storing = program.add_subcommand("store", "look after what is remembered");
+    storing->require_subcommand(1);
+    auto* verifying = storing->add_subcommand(
+        "check", "verify journal and results of a gateway that does not run; changes nothing");
+    settings.add_to(*verifying);
+
     tools::simulate_options simulated;
     auto* simulating = program.add_subcommand("simulate", "pretend to be a WebUI with a GPU");
     tools::add_simulate_flags(*simulating, simulated);
@@ -113,5 +128,7 @@ int main(int argc, char** argv)
         return check(settings);
     if (*printing)
         return print(settings);
+    if (*verifying)
+        return check_store(settings);
     return tools::simulate(simulated);
 }

@@ -46,7 +46,33 @@ std::string new_instance()
     return text;
 }
 
+std::filesystem::path lock_in(const std::filesystem::path& folder) { return folder / "lock"; }
+
+// The pid in the file is for people; the lock is the kernel's, so none is left behind.
+void hold(const open_file& lock, const std::filesystem::path& folder, file_system& fs)
+{
+    if (::flock(lock.fd(), LOCK_EX | LOCK_NB) == 0)
+        return;
+    if (errno == EWOULDBLOCK)
+        refuse(folder, pid_in(fs, lock_in(folder)) + " is using it",
+               "stop that one, or give another directory with --data-dir");
+    refuse(folder, "it cannot be locked (" + std::generic_category().message(errno) + ")",
+           "give one on a local disk with --data-dir");
+}
+
 } // namespace
+
+open_file hold_quietly(const std::filesystem::path& folder, file_system& fs)
+{
+    auto lock = open_in(fs, lock_in(folder), O_RDONLY);
+    if (!lock && lock.error() == boost::system::errc::no_such_file_or_directory)
+        return {};
+    if (!lock)
+        refuse(folder, "its lock file cannot be opened (" + lock.error().message() + ")",
+               "ask as the user that the gateway runs as");
+    hold(*lock, folder, fs);
+    return std::move(*lock);
+}
 
 data_dir::data_dir(std::filesystem::path folder, file_system& fs)
     : folder_(std::filesystem::absolute(folder)), fs_(fs)
@@ -61,19 +87,11 @@ data_dir::data_dir(std::filesystem::path folder, file_system& fs)
 
 void data_dir::take_lock()
 {
-    const auto file = folder_ / "lock";
-    auto lock = open_in(fs_, file, O_RDWR | O_CREAT);
+    auto lock = open_in(fs_, lock_in(folder_), O_RDWR | O_CREAT);
     if (!lock)
         refuse(folder_, "its lock file cannot be opened (" + lock.error().message() + ")",
                "give another one with --data-dir, or make it writable for this user");
-    // The pid in the file is for people; the lock is the kernel's, so none is left behind.
-    if (::flock(lock->fd(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK)
-            refuse(folder_, pid_in(fs_, file) + " is using it",
-                   "stop that one, or give another directory with --data-dir");
-        refuse(folder_, "it cannot be locked (" + std::generic_category().message(errno) + ")",
-               "give one on a local disk with --data-dir");
-    }
+    hold(*lock, folder_, fs_);
     auto ec = fs_.truncate(lock->fd(), 0);
     if (!ec)
         ec = lock->write_all(std::to_string(::getpid()) + "\n", 0);

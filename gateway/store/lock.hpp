@@ -34,4 +34,8 @@ private:
     std::string instance_;
 };
 
+// Takes the lock for looking only, and leaves the directory as it is; nothing to hold where no
+// gateway has ever been. Throws std::runtime_error when a gateway holds it.
+open_file hold_quietly(const std::filesystem::path& folder, file_system& fs);
+
 } // namespace gateway::store
