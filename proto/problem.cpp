@@ -35,6 +35,10 @@ constexpr std::array<entry, problem_count> catalogue{{
     {problem_code::conflict, 409, false, "conflict", "the state of the job does not allow this"},
     {problem_code::result_expired, 410, false, "result_expired", "the result has expired"},
     {problem_code::unprocessable, 422, false, "unprocessable", "this can never run here"},
+    {problem_code::idempotency_reused, 422, false, "idempotency_reused",
+     "this Idempotency-Key was used for another job"},
+    {problem_code::idempotency_pending, 409, true, "idempotency_pending",
+     "the first request with this Idempotency-Key is not answered yet"},
     {problem_code::queue_full, 429, true, "queue_full", "the queue is full"},
     {problem_code::rate_limited, 429, true, "rate_limited", "rate limit exceeded"},
     {problem_code::internal, 500, true, "internal", "internal error"},
@@ -83,9 +87,18 @@ std::string_view name_of(problem_code code) { return at(code).name; }
 bool retryable(problem_code code) { return at(code).retryable; }
 std::string_view default_detail(problem_code code) { return at(code).detail; }
 
-std::string_view title_of(problem_code code)
+int native_status_of(problem_code code)
 {
-    switch (status_of(code)) {
+    if (code == problem_code::invalid_request)
+        return 422;
+    if (code == problem_code::body_too_large)
+        return 413;
+    return code == problem_code::not_retryable ? 409 : status_of(code);
+}
+
+std::string_view title_of(int status)
+{
+    switch (status) {
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
@@ -93,6 +106,7 @@ std::string_view title_of(problem_code code)
     case 405: return "Method Not Allowed";
     case 409: return "Conflict";
     case 410: return "Gone";
+    case 413: return "Content Too Large";
     case 422: return "Unprocessable Content";
     case 429: return "Too Many Requests";
     case 502: return "Bad Gateway";
@@ -126,7 +140,7 @@ std::string runpod_body(const problem& what)
     std::string out;
     object_writer body(out);
     body.integer("status", status_of(what.code))
-        .text("title", title_of(what.code))
+        .text("title", title_of(status_of(what.code)))
         .text("detail", detail_of(what))
         .text("code", name_of(what.code))
         .text("error", detail_of(what));
@@ -139,9 +153,10 @@ std::string problem_json(const problem& what, std::string_view instance)
 {
     std::string out;
     object_writer body(out);
+    const int status = native_status_of(what.code);
     body.text("type", "about:blank")
-        .text("title", title_of(what.code))
-        .integer("status", status_of(what.code))
+        .text("title", title_of(status))
+        .integer("status", status)
         .text("detail", detail_of(what));
     if (!instance.empty())
         body.text("instance", instance);

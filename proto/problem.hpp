@@ -31,6 +31,8 @@ enum class problem_code : std::uint8_t {
     conflict,            // 409 the state of the thing forbids it
     result_expired,      // 410 the job is known, its result is gone
     unprocessable,       // 422 can never run here
+    idempotency_reused,  // 422 an Idempotency-Key that came with another job before
+    idempotency_pending, // 409 the first request with this Idempotency-Key is still being kept
     queue_full,          // 429 no place for another job
     rate_limited,        // 429 too many requests in a time window
     internal,            // 500 our fault
@@ -40,7 +42,7 @@ enum class problem_code : std::uint8_t {
     backend_unavailable, // 503 no WebUI can answer this now
 };
 
-constexpr std::size_t problem_count = 22;
+constexpr std::size_t problem_count = 24;
 
 struct problem {
     problem_code code = problem_code::internal;
@@ -54,9 +56,11 @@ struct problem {
 template <class T> using parsed = boost::system::result<T, problem>;
 
 int status_of(problem_code code);
-std::string_view title_of(problem_code code); // "Not Found"
-std::string_view name_of(problem_code code);  // "job_not_found", the stable `code` of the body
-bool retryable(problem_code code);            // the same request may succeed later
+// The native API is stricter: 422 for content, 413 for size, 409 for a state that forbids it.
+int native_status_of(problem_code code);
+std::string_view title_of(int status);       // "Not Found"
+std::string_view name_of(problem_code code); // "job_not_found", the stable `code` of the body
+bool retryable(problem_code code);           // the same request may succeed later
 
 // The catalogue's own text: `job not found`, `no token provided`, … Codes without a fixed text
 // answer with their title in lower case.
@@ -70,8 +74,8 @@ problem body_over_limit(std::uint64_t limit_bytes);
 //  "error":"job not found"} and `errors` when there are several. Content type application/json.
 std::string runpod_body(const problem& what);
 
-// RFC 9457 with `code`, `retryable`, `error` and, when known, `job_id` and `errors`.
-// `instance` is the request's path or id; empty leaves it out.
+// RFC 9457 with `code`, `retryable`, `error` and, when known, `job_id` and `errors`; the status is
+// the native one. `instance` is the request's path or id; empty leaves it out.
 std::string problem_json(const problem& what, std::string_view instance = {});
 constexpr std::string_view problem_content_type = "application/problem+json";
 

@@ -33,6 +33,20 @@ BOOST_AUTO_TEST_CASE(the_native_api_answers_with_problem_json)
     BOOST_TEST(problem_json(what, "/api/v1/jobs/abc") == golden("runpod/problem_json.json"));
 }
 
+BOOST_AUTO_TEST_CASE(the_native_api_tells_content_size_and_state_apart)
+{
+    BOOST_TEST(native_status_of(problem_code::malformed_json) == 400);
+    BOOST_TEST(native_status_of(problem_code::invalid_request) == 422);
+    BOOST_TEST(native_status_of(problem_code::body_too_large) == 413);
+    BOOST_TEST(native_status_of(problem_code::not_retryable) == 409);
+    BOOST_TEST(native_status_of(problem_code::queue_full) == 429);
+    BOOST_TEST(problem_json(body_over_limit(1024)) ==
+               R"({"type":"about:blank","title":"Content Too Large","status":413,)"
+               R"("detail":"bad request: body: exceeded max body size of 1KiB",)"
+               R"("code":"body_too_large","retryable":false,)"
+               R"("error":"bad request: body: exceeded max body size of 1KiB"})");
+}
+
 BOOST_AUTO_TEST_CASE(several_errors_are_all_in_the_body)
 {
     problem what = make_problem(problem_code::invalid_request, "a: no");
@@ -47,7 +61,7 @@ BOOST_AUTO_TEST_CASE(every_code_has_a_status_a_title_a_name_and_a_text)
     for (std::size_t i = 0; i < problem_count; ++i) {
         const auto code = static_cast<problem_code>(i);
         BOOST_TEST(status_of(code) >= 400);
-        BOOST_TEST(!title_of(code).empty());
+        BOOST_TEST(!title_of(status_of(code)).empty());
         BOOST_TEST(!name_of(code).empty());
         BOOST_TEST(!default_detail(code).empty());
     }
