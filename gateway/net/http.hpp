@@ -15,6 +15,15 @@ namespace gateway::net {
 
 using header_list = std::vector<std::pair<std::string, std::string>>;
 
+// A request's body while it arrives, for a service that does not wait for all of it.
+class incoming_body {
+public:
+    virtual ~incoming_body() = default;
+    // Fills `into` from the front; 0 is the end. An error when the client has gone, brings nothing
+    // for too long, or does not speak HTTP: nothing follows then.
+    virtual task<result<std::size_t>> read(std::span<char> into) = 0;
+};
+
 // A request as a handler sees it. Views are good until the handler's response has been written.
 struct request {
     std::string_view method; // "GET"
@@ -22,7 +31,8 @@ struct request {
     std::string_view path;   // target up to '?', not decoded
     std::string_view query;  // what follows '?', not decoded
     std::string body;
-    std::string_view peer; // "127.0.0.1:50012"
+    incoming_body* incoming = nullptr; // instead of `body`, when the service has asked for that
+    std::string_view peer;             // "127.0.0.1:50012"
 
     std::string_view header(std::string_view name) const; // empty when absent
     // The decoded value of a query parameter; nothing when absent.

@@ -17,6 +17,9 @@ public:
     struct verdict {
         std::uint64_t body_limit = 0;    // bytes this request may bring
         std::optional<response> refusal; // answered instead, without reading the body
+        // The body is left to the handler, or to the source of its response, to read while it
+        // arrives (request::incoming); body_limit does not apply then.
+        bool streams = false;
     };
     // After the header, before the body and before any 100-continue.
     virtual verdict admit(const request& head) = 0;

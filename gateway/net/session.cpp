@@ -199,15 +199,20 @@ task<session::reading> session::read_head()
     }
 }
 
+task<error_code> session::invite_body(const request_parser& message)
+{
+    if (!message.expects_continue() || !in_.empty())
+        co_return error_code{};
+    const std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    co_return co_await send(go_on);
+}
+
 task<session::reading> session::read_body(request_parser& message, std::string& body,
                                           std::uint64_t limit)
 {
-    if (message.expects_continue() && in_.empty()) {
-        const std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-        const auto ec = co_await send(go_on);
-        if (ec)
-            co_return reading::gone;
-    }
+    const auto ec = co_await invite_body(message);
+    if (ec)
+        co_return reading::gone;
     doing_ = activity::reading;
     if (message.is_chunked())
         co_return co_await read_chunks(message, body, limit);
@@ -259,6 +264,88 @@ task<session::reading> session::read_chunks(request_parser& message, std::string
     }
     co_return reading::complete;
 }
+
+// A body that the service reads itself. Nobody else reads from the connection until it is complete.
+class session::upload final : public incoming_body {
+public:
+    upload(session& owner, request_parser& message)
+        : owner_(owner), message_(message), left_(message.length().value_or(0))
+    {
+    }
+
+    bool is_complete() const { return message_.is_chunked() ? message_.is_done() : left_ == 0; }
+
+    task<result<std::size_t>> read(std::span<char> into) override
+    {
+        if (broken_)
+            co_return broken_;
+        if (is_complete() || into.empty())
+            co_return std::size_t{0};
+        result<std::size_t> got = std::size_t{0};
+        if (message_.is_chunked())
+            got = co_await read_chunks(into);
+        else
+            got = co_await read_plain(into);
+        owner_.due_ = steady_time::max();
+        owner_.doing_ = activity::handling;
+        if (!got)
+            broken_ = got.error();
+        co_return got;
+    }
+
+private:
+    // What has arrived already goes first.
+    task<result<std::size_t>> read_plain(std::span<char> into)
+    {
+        into = into.first(std::min<std::uint64_t>(into.size(), left_));
+        std::size_t got = std::min(owner_.in_.data().size(), into.size());
+        if (got > 0) {
+            owner_.in_.data().copy(into.data(), got);
+            owner_.in_.consume(got);
+        } else {
+            const auto n = co_await arrive(into);
+            if (!n)
+                co_return n.error();
+            got = *n;
+        }
+        left_ -= got;
+        co_return got;
+    }
+
+    task<result<std::size_t>> read_chunks(std::span<char> into)
+    {
+        auto& in = owner_.in_;
+        while (!message_.is_done()) {
+            error_code ec;
+            const auto done = message_.decode(in.data(), into, ec);
+            in.consume(done.used);
+            if (ec || in.data().size() > chunk_overhead + body_step)
+                co_return error_code(error::malformed);
+            if (done.decoded > 0)
+                co_return done.decoded;
+            if (message_.is_done() || done.used > 0)
+                continue;
+            const auto room = in.prepare(body_step);
+            const auto n = co_await arrive(room);
+            if (!n)
+                co_return n.error();
+            in.commit(*n);
+        }
+        co_return std::size_t{0};
+    }
+
+    task<result<std::size_t>> arrive(std::span<char> into)
+    {
+        owner_.doing_ = activity::streaming;
+        owner_.limit_to(owner_.shared_->limits.body_timeout);
+        co_return co_await owner_.peer_->read_some(into);
+    }
+
+    session& owner_;
+    request_parser& message_;
+    std::uint64_t left_;
+    error_code broken_;
+};
 
 // --- answering ---
 
@@ -453,6 +540,12 @@ task<std::optional<bool>> session::receive(request_parser& message, request& req
             co_await linger(length);
         co_return again;
     }
+    if (verdict.streams) {
+        const auto ec = co_await invite_body(message);
+        if (ec)
+            co_return false;
+        co_return std::nullopt;
+    }
     if (length && *length > verdict.body_limit)
         co_return co_await refuse(protocol_error::body_too_large, &req, length);
     const auto got = co_await read_body(message, req.body, verdict.body_limit);
@@ -480,6 +573,9 @@ task<bool> session::exchange()
     fill(req, message);
     started_ = shared_->time.now();
     auto verdict = shared_->answers.admit(req);
+    upload body(*this, message);
+    if (verdict.streams)
+        req.incoming = &body;
     if (verdict.refusal || message.length() != 0U) {
         const auto answered = co_await receive(message, req, std::move(verdict));
         if (answered)
@@ -488,10 +584,24 @@ task<bool> session::exchange()
 
     ++shared_->counts.requests;
     const active_count active(shared_->counts.active);
+    auto answer = co_await handle(req);
+    if (abandoned_)
+        co_return false;
+    bool again = co_await respond(&req, message.is_http_11(), message.keep_alive(), answer);
+    tell(req, answer.status);
+    again = again && (req.incoming == nullptr || body.is_complete());
+    if (!again && peer_->pending())
+        co_await linger(std::nullopt);
+    co_return again;
+}
+
+// What the service answers, or what it says when it failed.
+task<response> session::handle(request& req)
+{
     due_ = steady_time::max(); // a handler has all the time it needs
     doing_ = activity::handling;
-    response answer;
     std::optional<std::string> failure;
+    response answer;
     try {
         answer = co_await shared_->answers.handle(req);
     } catch (const std::exception& e) {
@@ -499,15 +609,9 @@ task<bool> session::exchange()
     } catch (...) {
         failure = "something that is no exception was thrown";
     }
-    if (abandoned_)
-        co_return false;
-    if (failure)
+    if (failure && !abandoned_)
         answer = shared_->answers.internal_error(req, *failure);
-    const bool again = co_await respond(&req, message.is_http_11(), message.keep_alive(), answer);
-    tell(req, answer.status);
-    if (!again && peer_->pending())
-        co_await linger(std::nullopt);
-    co_return again;
+    co_return answer;
 }
 
 } // namespace gateway::net

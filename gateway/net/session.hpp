@@ -54,6 +54,7 @@ private:
         idle,      // between messages: closed without a word
         reading,   // in the middle of a message: answered with 408
         handling,  // no limit of ours
+        streaming, // the body arrives while it is being answered: closed
         sending,   // closed
         lingering, // closed
     };
@@ -65,6 +66,8 @@ private:
         too_large,
     };
 
+    class upload;
+
     void limit_to(duration d);
     void out_of_time();
     static task<> hang_up_late(std::shared_ptr<session> s, std::string answer);
@@ -75,7 +78,9 @@ private:
     task<bool> exchange();
     task<std::optional<bool>> receive(request_parser& message, request& req,
                                       service::verdict verdict);
+    task<response> handle(request& req);
     task<reading> read_head();
+    task<error_code> invite_body(const request_parser& message);
     task<reading> read_body(request_parser& message, std::string& body, std::uint64_t limit);
     task<reading> read_length(std::string& body, std::uint64_t length);
     task<reading> read_chunks(request_parser& message, std::string& body, std::uint64_t limit);
