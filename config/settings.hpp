@@ -39,6 +39,8 @@ struct server_settings {
     milliseconds write_timeout = seconds(60);
     milliseconds idle_timeout = seconds(75);
     milliseconds drain_grace = seconds(25);
+    names allow_hosts;   // names of this machine beside the loopback ones; without keys only
+    names allow_origins; // web pages that may call: "https://app.example.org"
 };
 
 enum class auth_mode {

@@ -78,6 +78,18 @@ std::string first_of_list(std::string text) { return text.substr(0, text.find(':
 
 std::string on_all_addresses(std::string port) { return "0.0.0.0:" + port; }
 
+bool is_bare_host(std::string_view text)
+{
+    return !text.empty() && text.find_first_of(" \t\r\n/:,*") == text.npos;
+}
+
+bool is_origin(std::string_view text)
+{
+    const auto host = text.find("://");
+    return (text.starts_with("http://") || text.starts_with("https://")) &&
+           text.size() > host + 3 && text.find_first_of(" \t\r\n/*,", host + 3) == text.npos;
+}
+
 void add_server(std::vector<setting>& all)
 {
     using t = server_settings;
@@ -102,7 +114,12 @@ void add_server(std::vector<setting>& all)
         .add("idle_timeout", &t::idle_timeout, time(100ms, 24h),
              "How long a connection may wait for its next request.")
         .add("drain_grace", &t::drain_grace, time(0ms, 24h),
-             "After SIGTERM: how long a running job may finish before it goes back to the queue.");
+             "After SIGTERM: how long a running job may finish before it goes back to the queue.")
+        .add("allow_hosts", &t::allow_hosts, list("host names without ports", is_bare_host),
+             "Without keys: names of this machine that clients may use, beside localhost.")
+        .add("allow_origins", &t::allow_origins,
+             list("origins such as \"https://app.example.org\"", is_origin),
+             "Web pages that may call the gateway and read its answers (CORS).");
 }
 
 void add_auth(std::vector<setting>& all)

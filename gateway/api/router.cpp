@@ -24,19 +24,7 @@ bool is_id(std::string_view text)
     return !text.empty() && std::all_of(text.begin(), text.end(), fits);
 }
 
-// "/a/b/c" → "a" and "b/c"; without a second segment the rest is null.
-struct split {
-    std::string_view first;
-    std::optional<std::string_view> rest;
-};
-split first_segment(std::string_view path)
-{
-    path.remove_prefix(1);
-    const auto slash = path.find('/');
-    if (slash == std::string_view::npos)
-        return {path, std::nullopt};
-    return {path.substr(0, slash), path.substr(slash + 1)};
-}
+bool is_placeholder(std::string_view segment) { return segment.starts_with('{'); }
 
 std::vector<std::string> labels_of(const std::vector<route>& routes)
 {
@@ -63,21 +51,24 @@ net::response protocol_problem(int status, std::string_view code, std::string_vi
 } // namespace
 
 router::router(std::vector<route> routes, keys allowed, random_source& random,
-               std::uint64_t other_body_limit)
+               std::uint64_t other_body_limit, origins pages)
     : routes_(std::move(routes)),
       keys_(std::move(allowed)),
+      origins_(std::move(pages)),
       random_(random),
       other_body_limit_(other_body_limit),
       times_(labels_of(routes_))
 {
     for (std::size_t i = 0; i < routes_.size(); ++i) {
         const auto& r = routes_[i];
-        const auto [name, rest] = first_segment(r.pattern);
+        const auto pattern = cut(r.pattern);
+        if (pattern.count > segments::most)
+            throw std::logic_error("a route with too many segments: " + std::string(r.pattern));
         auto on = std::find_if(resources_.begin(), resources_.end(), [&](const resource& known) {
-            return known.name == name && known.has_id == rest.has_value();
+            return known.pattern.count == pattern.count && known.pattern.at == pattern.at;
         });
         if (on == resources_.end()) {
-            resources_.push_back({name, rest.has_value(), r.in_endpoint, {}, {}});
+            resources_.push_back({pattern, r.in_endpoint, {}, {}});
             on = std::prev(resources_.end());
         }
         for (const auto other : on->routes) {
@@ -91,41 +82,77 @@ router::router(std::vector<route> routes, keys allowed, random_source& random,
     }
 }
 
+// --- paths ---
+
+// "/a/b/" has three segments, the last one empty.
+router::segments router::cut(std::string_view path)
+{
+    segments all;
+    while (!path.empty()) {
+        path.remove_prefix(1);
+        const auto end = std::min(path.find('/'), path.size());
+        if (all.count++ == segments::most)
+            break;
+        all.at[all.count - 1] = path.substr(0, end);
+        path.remove_prefix(end);
+    }
+    return all;
+}
+
+bool router::fits(const resource& r, const segments& path)
+{
+    if (r.pattern.count != path.count)
+        return false;
+    for (std::size_t i = 0; i < path.count; ++i) {
+        const auto wanted = r.pattern.at[i];
+        if (is_placeholder(wanted) ? path.at[i].empty() : path.at[i] != wanted)
+            return false;
+    }
+    return true;
+}
+
+void router::capture(match& m, const segments& path)
+{
+    for (std::size_t i = 0; i < path.count; ++i) {
+        if (is_placeholder(m.on->pattern.at[i]))
+            (m.id.empty() ? m.id : m.part) = path.at[i];
+        if (m.on->pattern.at[i] == "{id}" && !is_id(path.at[i]))
+            m.why = problem_code::job_not_found;
+    }
+}
+
 router::match router::find(std::string_view method, std::string_view path) const
 {
     match m;
     if (path.empty() || path.front() != '/')
         return m;
-    auto at = first_segment(path);
-    if (at.first == "v2" && at.rest) {
-        const auto endpoint_end = at.rest->find('/');
+    if (path.starts_with("/v2/")) {
+        const auto endpoint_end = path.find('/', 4);
         if (endpoint_end == std::string_view::npos)
             return m;
-        m.endpoint = at.rest->substr(0, endpoint_end);
+        m.endpoint = path.substr(4, endpoint_end - 4);
         if (!is_id(m.endpoint)) {
             m.why = problem_code::endpoint_not_found;
             return m;
         }
-        at = first_segment(at.rest->substr(endpoint_end));
+        path.remove_prefix(endpoint_end);
         m.why = problem_code::not_for_queue;
     }
+    const auto wanted = cut(path);
     for (const auto& r : resources_) {
-        if (r.name != at.first || (!m.endpoint.empty() && !r.in_endpoint))
+        if (r.pattern.at[0] != wanted.at[0] || (!m.endpoint.empty() && !r.in_endpoint))
             continue;
         m.why = problem_code::route_not_found;
-        if (r.has_id != at.rest.has_value() ||
-            (r.has_id && (at.rest->empty() || at.rest->find('/') != std::string_view::npos)))
+        if (!fits(r, wanted))
             continue;
         m.on = &r;
         break;
     }
     if (m.on == nullptr)
         return m;
-    m.id = at.rest.value_or(std::string_view());
-    if (m.on->has_id && !is_id(m.id)) {
-        m.why = problem_code::job_not_found;
+    capture(m, wanted);
+    if (m.why == problem_code::job_not_found)
         return m;
-    }
     m.why = problem_code::method_not_allowed;
     for (const auto i : m.on->routes) {
         const auto& r = routes_[i];
@@ -135,21 +162,40 @@ router::match router::find(std::string_view method, std::string_view path) const
     return m;
 }
 
+// --- requests ---
+
+// Who may not come in, and why.
+std::optional<net::response> router::objection(const net::request& head, const match& m) const
+{
+    if (m.to != nullptr && m.to->open)
+        return std::nullopt;
+    switch (keys_.check(head.header("Authorization"))) {
+    case keys::decision::allowed: break;
+    case keys::decision::no_token:
+        return problem_on(head.path, proto::make_problem(problem_code::no_token));
+    case keys::decision::invalid_token:
+        return problem_on(head.path, proto::make_problem(problem_code::invalid_token));
+    }
+    auto why = origins_.objection(head);
+    if (!why)
+        return std::nullopt;
+    return problem_on(head.path, proto::make_problem(problem_code::forbidden, std::move(*why)));
+}
+
 net::service::verdict router::admit(const net::request& head)
 {
     const auto m = find(head.method, head.path);
     verdict v;
     v.body_limit = m.to != nullptr ? m.to->body_limit : other_body_limit_;
-    if (m.to != nullptr && m.to->open)
-        return v;
-    switch (keys_.check(head.header("Authorization"))) {
-    case keys::decision::allowed: return v;
-    case keys::decision::no_token: v.refusal = problem_answer(problem_code::no_token); break;
-    case keys::decision::invalid_token:
-        v.refusal = problem_answer(problem_code::invalid_token);
-        break;
+    v.streams = m.to != nullptr && m.to->streams;
+    if (m.on != nullptr)
+        v.refusal = origins_.preflight(head, m.on->allow);
+    if (!v.refusal)
+        v.refusal = objection(head, m);
+    if (v.refusal) {
+        origins_.mark(head, *v.refusal);
+        v.refusal->headers.emplace_back("X-Request-Id", request_id(&head));
     }
-    v.refusal->headers.emplace_back("X-Request-Id", request_id(&head));
     return v;
 }
 
@@ -159,21 +205,22 @@ net::task<net::response> router::handle(net::request& req)
     auto id = request_id(&req);
     std::optional<net::response> answer;
     if (m.to == nullptr) {
-        answer = no_route(m);
+        answer = no_route(m, req.path);
     } else {
-        const call c{req, m.endpoint, m.id, id};
+        const call c{req, m.endpoint, m.id, id, m.part};
         if (m.to->now)
             answer = m.to->now(c);
         if (!answer)
             answer = co_await m.to->later(c);
     }
+    origins_.mark(req, *answer);
     answer->headers.emplace_back("X-Request-Id", std::move(id));
     co_return std::move(*answer);
 }
 
-net::response router::no_route(const match& m) const
+net::response router::no_route(const match& m, std::string_view path) const
 {
-    auto answer = problem_answer(m.why);
+    auto answer = problem_on(path, proto::make_problem(m.why));
     if (m.why == problem_code::method_not_allowed)
         answer.headers.emplace_back("Allow", m.on->allow);
     return answer;
@@ -190,9 +237,10 @@ net::response router::refuse(net::protocol_error what, const net::request* head)
         case net::protocol_error::header_too_large:
             return protocol_problem(431, "header_too_large", "the request header is too large");
         case net::protocol_error::body_too_large: {
-            const auto* to = head != nullptr ? find(head->method, head->path).to : nullptr;
-            return problem_answer(
-                proto::body_over_limit(to != nullptr ? to->body_limit : other_body_limit_));
+            const auto path = head != nullptr ? head->path : std::string_view();
+            const auto* to = head != nullptr ? find(head->method, path).to : nullptr;
+            return problem_on(
+                path, proto::body_over_limit(to != nullptr ? to->body_limit : other_body_limit_));
         }
         case net::protocol_error::timeout:
             return protocol_problem(408, "request_timeout", "the request did not arrive in time");
@@ -211,9 +259,10 @@ net::response router::internal_error(const net::request& req, std::string_view w
                                                    {"path", req.path},
                                                    {"error", what},
                                                    {"request_id", std::string_view(id)}});
-    auto answer =
-        problem_answer(problem_code::internal,
-                       "internal error; the gateway's log tells more under request id " + id);
+    auto answer = problem_on(
+        req.path,
+        proto::make_problem(problem_code::internal,
+                            "internal error; the gateway's log tells more under request id " + id));
     answer.headers.emplace_back("X-Request-Id", std::move(id));
     return answer;
 }

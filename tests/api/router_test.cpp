@@ -13,7 +13,8 @@ namespace {
 // Answers with what it was called with.
 std::optional<net::response> tell(const api::call& c)
 {
-    return api::json_answer(std::string(c.endpoint) + "|" + std::string(c.id));
+    return api::json_answer(std::string(c.endpoint) + "|" + std::string(c.id) +
+                            (c.part.empty() ? "" : "|" + std::string(c.part)));
 }
 
 net::task<net::response> tell_later(api::call c) { co_return std::move(*tell(c)); }
@@ -26,6 +27,11 @@ std::vector<api::route> some_routes()
         {"POST", "/run", "run", true, false, 1000, tell, {}},
         {"GET", "/livez", "livez", false, true, 10, tell, {}},
         {"GET", "/", "index", false, true, 10, tell, {}},
+        {"GET", "/api/v1/jobs", "listJobs", false, false, 10, tell, {}},
+        {"POST", "/api/v1/jobs:batch", "batch", false, false, 10, tell, {}, true},
+        {"GET", "/api/v1/jobs/{id}", "getJob", false, false, 10, tell, {}},
+        {"GET", "/api/v1/jobs/{id}/images/{n}", "getImage", false, false, 10, tell, {}},
+        {"GET", "/api/v1/models/{name}", "getModel", false, false, 10, tell, {}},
     };
 }
 
@@ -129,6 +135,32 @@ BOOST_AUTO_TEST_CASE(a_path_that_leads_nowhere_says_why)
                                 std::string::npos,
                             c.path << ": " << answer.body);
     }
+}
+
+BOOST_AUTO_TEST_CASE(longer_paths_have_several_placeholders)
+{
+    BOOST_TEST(ask("GET", "/api/v1/jobs").body == "|");
+    BOOST_TEST(ask("POST", "/api/v1/jobs:batch").body == "|");
+    BOOST_TEST(ask("GET", "/api/v1/jobs/a").body == "|a");
+    BOOST_TEST(ask("GET", "/api/v1/jobs/a/images/0").body == "|a|0");
+    BOOST_TEST(ask("GET", "/api/v1/models/dream%20shaper.v8").body == "|dream%20shaper.v8");
+    for (const auto* path : {"/api", "/api/v1/jobs/", "/api/v1/jobs/a/images/", "/api/v1/models",
+                             "/api/v1/jobs/a/images/0/1", "/api/v1/jobs/a/b/c/d/e/f/g/h/i"})
+        BOOST_TEST(ask("GET", path).status == 404, path);
+    BOOST_TEST(routes.admit(request("POST", "/api/v1/jobs:batch")).streams);
+    BOOST_TEST(!routes.admit(request("POST", "/run")).streams);
+}
+
+BOOST_AUTO_TEST_CASE(the_native_api_says_what_is_wrong_in_its_own_way)
+{
+    const auto missing = ask("GET", "/api/v1/nothing");
+    BOOST_TEST(missing.status == 404);
+    BOOST_TEST(missing.content_type == "application/problem+json");
+    BOOST_TEST(missing.body.find("\"instance\":\"/api/v1/nothing\"") != std::string::npos);
+
+    const auto head = request("POST", "/api/v1/jobs:batch");
+    BOOST_TEST(routes.refuse(net::protocol_error::body_too_large, &head).status == 413);
+    BOOST_TEST(routes.internal_error(head, "x").content_type == "application/problem+json");
 }
 
 BOOST_AUTO_TEST_CASE(a_wrong_method_is_told_the_right_ones)

@@ -74,7 +74,7 @@ std::string http_request(std::string_view method, std::string_view target, std::
     std::string text(method);
     text += ' ';
     text += target;
-    text += " HTTP/1.1\r\nHost: gateway\r\n";
+    text += " HTTP/1.1\r\nHost: localhost\r\n";
     text += more_headers;
     if (!body.empty() || method == "POST")
         text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
