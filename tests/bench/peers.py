@@ -107,6 +107,21 @@ def median(values):
     return statistics.median(values)
 
 
+def histogram(gateway, name):
+    """The buckets of a histogram of /metrics: {upper bound: count}."""
+    text = gateway.client.get("/metrics").text
+    found = re.findall(rf'^{name}_bucket{{.*?le="([^"]+)".*?}} (\S+)$', text, re.MULTILINE)
+    return {float(bound): float(count) for bound, count in found}
+
+
+def quantile_bound(buckets, share):
+    """The least upper bound in a histogram under which at least that share lies; None when it is empty."""
+    total = max(buckets.values(), default=0)
+    if total == 0:
+        return None
+    return min(bound for bound, count in buckets.items() if count >= share * total)
+
+
 def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = re.search(r"model name\s*: (.*)", file.read())

@@ -126,6 +126,7 @@ class Request:
     path: str  # with its query
     headers: dict  # names in lower case
     connection: int  # counted from 1
+    wall: float = field(default_factory=time.time)
     time: float = field(default_factory=time.monotonic)
     status: int = 0
     begin: int = 0  # of the file, the first byte of the answer
@@ -324,7 +325,8 @@ class FileServer:
         text, _, rest = received.partition(b"\r\n\r\n")
         lines = text.decode("latin-1").split("\r\n")
         method, path, _ = lines[0].split(" ")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        fields = (line.partition(":") for line in lines[1:])
+        headers = {name.strip().lower(): value.strip() for name, _, value in fields}
         length = int(headers.get("content-length", 0))
         while len(rest) < length:
             rest += connection.recv(65536)
@@ -461,8 +463,8 @@ class Sending:
             headers["Transfer-Encoding"] = "chunked"
         if fault.http10:
             headers["Connection"] = "close"
-        lines = [f"HTTP/{'1.0' if fault.http10 else '1.1'} {reply.status} {http.client.responses.get(reply.status, '')}",
-                 *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        version, reason = "1.0" if fault.http10 else "1.1", http.client.responses.get(reply.status, "")
+        lines = [f"HTTP/{version} {reply.status} {reason}", *(f"{n}: {value}" for n, value in headers.items()), "", ""]
         header = "\r\n".join(lines).encode("latin-1")
         if not fault.header_pause:
             return self._connection.sendall(header)
