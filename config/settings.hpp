@@ -119,8 +119,10 @@ struct webui_settings {
     milliseconds interrupt_timeout = seconds(60);
     names allow_parameters; // of txt2img, beyond those of handler.md §3; see table.cpp
     names allow_overrides;  // keys of override_settings that a job may bring
+    names allow_scripts = {"ControlNet"}; // titles, for alwayson_scripts and script_name
+    names allow_endpoints;                // routes an input may name: "POST sdapi/v1/img2img"
 
-    webui_settings(); // fills the two lists
+    webui_settings(); // fills the long lists
 };
 
 // The ladder after a missing route (handler.md §4).

@@ -270,7 +270,11 @@ void add_webui_jobs(section<webui_settings> webui)
         .add("allow_parameters", &t::allow_parameters, list("names of txt2img parameters"),
              "Further parameters of txt2img that jobs may set.")
         .add("allow_overrides", &t::allow_overrides, list("names of WebUI options"),
-             "Keys of override_settings that jobs may set.");
+             "Keys of override_settings that jobs may set.")
+        .add("allow_scripts", &t::allow_scripts, list("titles of scripts"),
+             "Scripts (extensions) that jobs may name in alwayson_scripts and script_name.")
+        .add("allow_endpoints", &t::allow_endpoints, list("METHOD and path of a route"),
+             "Routes of the WebUI that jobs may name with `api`.");
 }
 
 void add_recovery(std::vector<setting>& all)

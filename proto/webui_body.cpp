@@ -42,13 +42,16 @@ std::string lora_prompt(const job_request& job, const std::vector<std::string>& 
     return std::string(trim(prompt));
 }
 
-std::string txt2img_body(const job_request& job, const backend_names& names)
+std::string request_body(const job_request& job, const backend_names& names)
 {
+    if (job.kind == request_kind::other)
+        return job.payload;
     std::string out;
     out.reserve(job.prompt.size() + 1024);
     object_writer body(out);
     auto next = job.fields.begin(); // both lists are in the order of the model
-    for (const auto& rule : request_model) {
+    const bool from_image = job.kind == request_kind::img2img;
+    for (const auto& rule : from_image ? img2img_fields() : txt2img_fields()) {
         if (rule.name == "prompt")
             body.text("prompt", lora_prompt(job, names.loras));
         else if (rule.name == "sampler_name" && !names.sampler.empty())

@@ -12,7 +12,8 @@ namespace {
 
 using enum field_type;
 
-constexpr auto model = std::to_array<field_rule>({
+// What both models begin with, what only one of them has, and what both end with.
+constexpr auto first = std::to_array<field_rule>({
     {"prompt", ours},
     {"negative_prompt", text},
     {"styles", texts},
@@ -48,6 +49,9 @@ constexpr auto model = std::to_array<field_rule>({
     {"disable_extra_networks", boolean},
     {"firstpass_image", anything, field_limit::none, true},
     {"comments", anything, field_limit::none, true},
+});
+
+constexpr auto hires = std::to_array<field_rule>({
     {"enable_hr", boolean},
     {"firstphase_width", integer, field_limit::more_side},
     {"firstphase_height", integer, field_limit::more_side},
@@ -64,15 +68,48 @@ constexpr auto model = std::to_array<field_rule>({
     {"hr_cfg", number},               // Forge, reForge
     {"hr_distilled_cfg", number},     // Forge
     {"hr_additional_modules", texts}, // Forge
+});
+
+constexpr auto init_images = std::to_array<field_rule>({
+    {"init_images", pictures},
+    {"resize_mode", integer},
+    {"image_cfg_scale", number},
+    {"mask", picture},
+    {"mask_blur_x", integer},
+    {"mask_blur_y", integer},
+    {"mask_blur", integer},
+    {"mask_round", boolean},
+    {"inpainting_fill", integer},
+    {"inpaint_full_res", boolean},
+    {"inpaint_full_res_padding", integer},
+    {"inpainting_mask_invert", integer},
+    {"initial_noise_multiplier", number},
+    {"latent_mask", picture, field_limit::none, true},
+    {"include_init_images", boolean},
+});
+
+constexpr auto last = std::to_array<field_rule>({
     {"force_task_id", anything, field_limit::none, true},
     {"sampler_index", from_lists},
-    {"script_name", anything, field_limit::none, true},
+    {"script_name", script, field_limit::none, true},
     {"script_args", anything, field_limit::none, true},
     {"send_images", boolean},
     {"save_images", anything, field_limit::none, true},
-    {"alwayson_scripts", anything, field_limit::none, true},
+    {"alwayson_scripts", scripts, field_limit::none, true},
     {"infotext", anything, field_limit::none, true},
 });
+
+template <std::size_t N> constexpr auto model_with(const std::array<field_rule, N>& own)
+{
+    std::array<field_rule, first.size() + N + last.size()> all{};
+    auto end = std::copy(first.begin(), first.end(), all.begin());
+    end = std::copy(own.begin(), own.end(), end);
+    std::copy(last.begin(), last.end(), end);
+    return all;
+}
+
+constexpr auto txt2img = model_with(hires);
+constexpr auto img2img = model_with(init_images);
 
 // Names other tools use for the same things.
 struct other_name {
@@ -96,16 +133,17 @@ constexpr auto other_names = std::to_array<other_name>({
 
 } // namespace
 
-const std::span<const field_rule> request_model(model);
+field_rules txt2img_fields() { return txt2img; }
+field_rules img2img_fields() { return img2img; }
 
-const field_rule* find_field(std::string_view name)
+const field_rule* find_field(field_rules model, std::string_view name)
 {
-    const auto* it = std::find_if(model.begin(), model.end(),
-                                  [&](const field_rule& rule) { return rule.name == name; });
-    return it == model.end() ? nullptr : it;
+    const auto it = std::find_if(model.begin(), model.end(),
+                                 [&](const field_rule& rule) { return rule.name == name; });
+    return it == model.end() ? nullptr : &*it;
 }
 
-std::string_view meant_field(std::string_view unknown)
+std::string_view meant_field(field_rules model, std::string_view unknown)
 {
     for (const auto& name : other_names)
         if (name.theirs == unknown)

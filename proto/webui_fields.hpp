@@ -1,6 +1,7 @@
 #pragma once
 
-// The txt2img request model of webui.md §2.1 as a table, in the order of its echo.
+// The request models of txt2img and img2img (webui.md §2.1, §2.2) as tables, in the order of their
+// echo.
 
 #include <cstdint>
 #include <span>
@@ -15,6 +16,10 @@ enum class field_type : std::uint8_t {
     number,
     boolean,
     anything,   // passed on as it came, when the operator allows it
+    picture,    // in base64
+    pictures,   // a list of them, not empty
+    scripts,    // an object with a member for each script
+    script,     // the title of one
     from_lists, // sampler and scheduler: settled when the backend is known
     ours,       // the gateway writes it
 };
@@ -38,11 +43,14 @@ struct field_rule {
     bool gated = false; // only with the operator's leave (webui.md rule 12)
 };
 
-extern const std::span<const field_rule> request_model;
+using field_rules = std::span<const field_rule>;
 
-// Null for a name that is no field.
-const field_rule* find_field(std::string_view name);
+field_rules txt2img_fields();
+field_rules img2img_fields();
+
+// Null for a name that is no field of the model.
+const field_rule* find_field(field_rules model, std::string_view name);
 // The field that an unknown name most likely means (num_inference_steps → steps); may be empty.
-std::string_view meant_field(std::string_view unknown);
+std::string_view meant_field(field_rules model, std::string_view unknown);
 
 } // namespace gateway::proto

@@ -3,6 +3,8 @@
 #include "proto/json.hpp"
 #include "proto/text.hpp"
 #include "proto/webui_fields.hpp"
+#include "proto/webui_route.hpp"
+#include "proto/webui_values.hpp"
 
 #include <algorithm>
 #include <array>
@@ -28,17 +30,19 @@ constexpr auto safe_overrides = std::to_array<field_rule>({
 constexpr std::string_view clip_key = "CLIP_stop_at_last_layers";
 constexpr std::int64_t most_clip_skip = 12; // layers of the text encoder
 
-bool listed(const std::vector<std::string>& list, std::string_view name)
-{
-    return std::find(list.begin(), list.end(), name) != list.end();
-}
-
 // --- Building a job_request ----------------------------------------------------------------------
 
 class input_parser {
 public:
-    input_parser(const json::object& input, const input_rules& rules)
-        : input_(input), rules_(rules), from_(input, "input", wrong_)
+    // `model`: the fields of the route that the job goes to.
+    input_parser(const json::object& input, std::string path, field_rules model,
+                 const input_rules& rules)
+        : input_(input),
+          path_(std::move(path)),
+          model_(model),
+          rules_(rules),
+          from_(input, path_, wrong_),
+          values_(rules)
     {
     }
 
@@ -50,7 +54,7 @@ public:
         read_loras();
         read_overrides();
         read_clip_skip();
-        for (const auto& rule : request_model)
+        for (const auto& rule : model_)
             read_field(rule);
         if (!job_.checkpoint)
             job_.checkpoint = rules_.default_checkpoint;
@@ -63,19 +67,10 @@ public:
     }
 
 private:
-    bool too_long(std::string_view key, std::string_view value)
-    {
-        if (value.size() <= rules_.max_prompt_bytes)
-            return false;
-        from_.complain(key, "is " + std::to_string(value.size()) + " bytes long; at most " +
-                                std::to_string(rules_.max_prompt_bytes) + " are allowed");
-        return true;
-    }
-
     void read_prompt()
     {
         const auto prompt = from_.text("prompt");
-        if (prompt && !too_long("prompt", *prompt))
+        if (prompt && !values_.too_long(from_, "prompt", *prompt))
             job_.prompt = *prompt;
     }
 
@@ -135,7 +130,7 @@ private:
     void read_checkpoint()
     {
         if (const json::object* object = from_.object("checkpoint")) {
-            reader file(*object, "input.checkpoint", wrong_);
+            reader file(*object, from_.path_of("checkpoint"), wrong_);
             job_.checkpoint = read_model(file, core::model_kind::checkpoint);
         }
     }
@@ -153,7 +148,7 @@ private:
         for (std::size_t i = 0; i < list->size(); ++i) {
             const std::string path = "loras[" + std::to_string(i) + "]";
             if (const auto* object = (*list)[i].if_object())
-                read_lora(*object, "input." + path);
+                read_lora(*object, from_.path_of(path));
             else
                 from_.complain(path, "found " + describe(&(*list)[i]) +
                                          "; an object with name and url is wanted");
@@ -189,13 +184,19 @@ private:
         const json::object* object = from_.object("override_settings");
         if (object == nullptr)
             return;
-        reader overrides(*object, "input.override_settings", wrong_);
+        reader overrides(*object, from_.path_of("override_settings"), wrong_);
         for (const auto& [key, value] : *object)
             if (!value.is_null())
                 read_override(overrides, {key.data(), key.size()}, value);
         if (from_.find("override_settings_restore_afterwards") != nullptr)
-            job_.warnings.emplace_back("input.override_settings_restore_afterwards is always false "
-                                       "here and was ignored");
+            job_.warnings.push_back(from_.path_of("override_settings_restore_afterwards") +
+                                    " is always false here and was ignored");
+    }
+
+    bool allows_override(std::string_view key) const
+    {
+        const auto& all = rules_.allowed_overrides;
+        return std::find(all.begin(), all.end(), key) != all.end();
     }
 
     void read_override(reader& overrides, std::string_view key, const json::value& value)
@@ -208,11 +209,11 @@ private:
             read_clip_override(overrides);
         else if (key == "samples_format")
             read_format(overrides);
-        else if (listed(rules_.allowed_overrides, key))
+        else if (allows_override(key))
             add_override(key, to_json(value));
         else if (safe == safe_overrides.end())
             overrides.complain(key, "the operator has not allowed this setting");
-        else if (auto checked = typed_value(overrides, *safe))
+        else if (auto checked = values_.read(overrides, *safe))
             add_override(key, *std::move(checked));
     }
 
@@ -223,9 +224,9 @@ private:
         if (!name)
             return;
         if (from_.find("checkpoint") != nullptr)
-            overrides.complain(
-                "sd_model_checkpoint",
-                "input.checkpoint names the checkpoint already; give one of the two");
+            overrides.complain("sd_model_checkpoint",
+                               from_.path_of("checkpoint") +
+                                   " names the checkpoint already; give one of the two");
         else if (name->size() > 300)
             overrides.complain("sd_model_checkpoint", "is longer than 300 bytes");
         else
@@ -269,92 +270,25 @@ private:
 
     // --- Plain fields ---
 
-    std::optional<std::string> integer_value(reader& from, const field_rule& rule)
+    // Scripts are looked at one by one, and arguments are allowed with their script.
+    bool may_be_given(const field_rule& rule) const
     {
-        using bounds = std::numeric_limits<std::int64_t>;
-        std::int64_t least = bounds::min();
-        std::int64_t most = bounds::max();
-        switch (rule.limit) {
-        case field_limit::steps: least = 1, most = rules_.max_steps; break;
-        case field_limit::more_steps: least = 0, most = rules_.max_steps; break;
-        case field_limit::side: least = 8, most = rules_.max_side; break;
-        case field_limit::more_side: least = 0, most = rules_.max_side; break;
-        case field_limit::pictures: least = 1, most = rules_.max_images; break;
-        case field_limit::unit:
-        case field_limit::factor:
-        case field_limit::none: break;
-        }
-        const auto value = from.integer(rule.name, least, most);
-        return value ? std::optional(std::to_string(*value)) : std::nullopt;
-    }
-
-    static std::optional<std::string> number_value(reader& from, const field_rule& rule)
-    {
-        const auto value = rule.limit == field_limit::unit     ? from.number(rule.name, 0, 1)
-                           : rule.limit == field_limit::factor ? from.number(rule.name, 0, 8)
-                                                               : from.number(rule.name);
-        if (!value)
-            return std::nullopt;
-        const json::value& given = *from.find(rule.name);
-        if (given.is_number())
-            return to_json(given);
-        std::string out;
-        append_number(out, *value);
-        return out;
-    }
-
-    std::optional<std::string> texts_value(reader& from, const field_rule& rule)
-    {
-        const json::array* list = from.array(rule.name);
-        if (list == nullptr)
-            return std::nullopt;
-        const bool all_texts = std::all_of(list->begin(), list->end(), [&](const json::value& v) {
-            return v.is_string() && v.get_string().size() <= rules_.max_prompt_bytes;
-        });
-        if (!all_texts) {
-            from.complain(rule.name, "a list of texts is wanted");
-            return std::nullopt;
-        }
-        std::string out;
-        append_json(out, *from.find(rule.name));
-        return out;
-    }
-
-    // The value of a field as JSON, in the type the WebUI wants.
-    std::optional<std::string> typed_value(reader& from, const field_rule& rule)
-    {
-        switch (rule.type) {
-        case text: {
-            const auto value = from.text(rule.name);
-            if (!value || too_long(rule.name, *value))
-                return std::nullopt;
-            return quoted(*value);
-        }
-        case boolean: {
-            const auto value = from.boolean(rule.name);
-            return value ? std::optional<std::string>(*value ? "true" : "false") : std::nullopt;
-        }
-        case integer: return integer_value(from, rule);
-        case number: return number_value(from, rule);
-        case texts: return texts_value(from, rule);
-        case anything: {
-            const json::value* value = from.find(rule.name);
-            return value != nullptr ? std::optional(to_json(*value)) : std::nullopt;
-        }
-        case from_lists:
-        case ours: break;
-        }
-        return std::nullopt;
+        if (!rule.gated || rule.type == scripts || rule.type == script ||
+            values_.allows_field(rule.name))
+            return true;
+        const json::value* title = from_.find("script_name");
+        return rule.name == "script_args" && title != nullptr && title->is_string() &&
+               values_.allows_script(std::string_view(title->get_string()));
     }
 
     void read_field(const field_rule& rule)
     {
         const bool given = from_.find(rule.name) != nullptr;
-        if (rule.gated && given && !listed(rules_.allowed_fields, rule.name)) {
+        if (given && !may_be_given(rule)) {
             from_.complain(rule.name, "the operator has not allowed this field");
             return;
         }
-        if (auto value = typed_value(from_, rule))
+        if (auto value = values_.read(from_, rule))
             job_.fields.push_back({std::string(rule.name), *std::move(value)});
         else if (rule.name == "denoising_strength" && !given && wants_hires())
             fill_in_denoising();
@@ -364,8 +298,8 @@ private:
     void fill_in_denoising()
     {
         job_.fields.push_back({"denoising_strength", "0.7"});
-        job_.warnings.emplace_back("input.denoising_strength is needed with enable_hr; 0.7 was "
-                                   "filled in");
+        job_.warnings.push_back(from_.path_of("denoising_strength") +
+                                " is needed with enable_hr; 0.7 was filled in");
     }
 
     bool wants_hires() const
@@ -413,11 +347,13 @@ private:
         constexpr std::array<std::string_view, 3> other_keys{"checkpoint", "loras", "clip_skip"};
         for (const auto& [name, value] : input_) {
             const std::string_view key(name.data(), name.size());
-            if (value.is_null() || find_field(key) != nullptr ||
+            if (value.is_null() || find_field(model_, key) != nullptr ||
                 std::find(other_keys.begin(), other_keys.end(), key) != other_keys.end())
                 continue;
             if (key == "init_images" || key == "mask")
-                from_.complain(key, "this is a field of img2img; only txt2img is offered here");
+                from_.complain(key,
+                               R"(this is a field of img2img; the input {"api":{"method":"POST",)"
+                               R"("endpoint":"sdapi/v1/img2img"},"payload":{…}} goes there)");
             else
                 warn_unknown(key);
         }
@@ -428,17 +364,20 @@ private:
         constexpr std::size_t enough = 20;
         if (job_.warnings.size() >= enough)
             return;
-        std::string warning = "input." + std::string(key.substr(0, 80)) +
-                              " is not a field of the WebUI and was ignored";
-        if (const auto meant = meant_field(key); !meant.empty())
+        std::string warning =
+            from_.path_of(key.substr(0, 80)) + " is not a field of the WebUI and was ignored";
+        if (const auto meant = meant_field(model_, key); !meant.empty())
             warning += "; did you mean " + std::string(meant) + "?";
         job_.warnings.push_back(std::move(warning));
     }
 
     const json::object& input_;
+    std::string path_;
+    field_rules model_;
     const input_rules& rules_;
     complaints wrong_;
     reader from_;
+    value_reader values_;
     job_request job_;
 };
 
@@ -448,6 +387,62 @@ const json::object& unwrapped(const json::object& input)
 {
     const json::value* inner = input.size() == 1 ? input.if_contains("input") : nullptr;
     return inner != nullptr && inner->is_object() ? inner->get_object() : input;
+}
+
+request_kind kind_of(const webui_route& route)
+{
+    if (route.method == "POST" && route.path == "/sdapi/v1/txt2img")
+        return request_kind::txt2img;
+    if (route.method == "POST" && route.path == "/sdapi/v1/img2img")
+        return request_kind::img2img;
+    return request_kind::other;
+}
+
+parsed<job_request> other_request(webui_route route, const json::object& payload)
+{
+    complaints wrong;
+    check_pictures(payload, "input.payload", wrong);
+    if (!wrong.none())
+        return wrong.as_problem();
+    job_request job;
+    job.kind = request_kind::other;
+    job.wants_images = false;
+    job.steps = 1;
+    if (route.method != "GET")
+        job.payload = to_json(payload);
+    else if (!payload.empty())
+        job.warnings.emplace_back("input.payload was ignored: a GET has no body");
+    job.route = std::move(route);
+    return job;
+}
+
+// {"api":{"method":…,"endpoint":…},"payload":{…}}
+parsed<job_request> parse_routed_input(const json::object& input, const input_rules& rules)
+{
+    auto route = read_route(input, rules.allowed_endpoints);
+    if (!route)
+        return route.error();
+    complaints wrong;
+    reader from(input, "input", wrong);
+    const json::object* given = from.object("payload");
+    if (!wrong.none())
+        return wrong.as_problem();
+    const json::object nothing;
+    const json::object& payload = given != nullptr ? *given : nothing;
+    const request_kind kind = kind_of(*route);
+    if (kind == request_kind::other)
+        return other_request(*std::move(route), payload);
+    const bool from_image = kind == request_kind::img2img;
+    const field_rules model = from_image ? img2img_fields() : txt2img_fields();
+    auto job = input_parser(payload, "input.payload", model, rules).run();
+    if (!job)
+        return job;
+    job->kind = kind;
+    job->route = *std::move(route);
+    if (from_image && payload.if_contains("width") == nullptr)
+        job->warnings.emplace_back("input.payload.width and height are 512 when they are not given,"
+                                   " whatever the size of the picture");
+    return job;
 }
 
 } // namespace
@@ -471,7 +466,10 @@ parsed<job_request> parse_job_input(std::string_view input, const input_rules& r
     if (object == nullptr)
         return make_problem(problem_code::invalid_request,
                             "input: found " + describe(&text.root()) + "; an object is wanted");
-    return input_parser(unwrapped(*object), rules).run();
+    const json::object& inner = unwrapped(*object);
+    if (names_a_route(inner))
+        return parse_routed_input(inner, rules);
+    return input_parser(inner, "input", txt2img_fields(), rules).run();
 }
 
 } // namespace gateway::proto

@@ -1,8 +1,8 @@
 #pragma once
 
-// From a job's input to the txt2img request: validation, allow-list, LoRA tags, overrides
-// (handler.md §3, webui.md §2.1, §4). What needs a backend's lists is left open until the body is
-// built.
+// From a job's input to the request that a WebUI gets: validation, allow-lists, LoRA tags,
+// overrides (handler.md §3, webui.md §2.1, §2.2, §4). What needs a backend's lists is left open
+// until the body is built.
 
 #include "core/model.hpp"
 #include "proto/problem.hpp"
@@ -20,6 +20,10 @@ struct input_rules {
     // Fields refused otherwise: alwayson_scripts, script_name, script_args, save_images,
     // force_task_id, firstpass_image, infotext, comments.
     std::vector<std::string> allowed_fields;
+    // Titles of scripts that may be named in alwayson_scripts and script_name, in any case.
+    std::vector<std::string> allowed_scripts;
+    // Routes that an input may name: "POST sdapi/v1/img2img".
+    std::vector<std::string> allowed_endpoints;
     // Keys of override_settings beside the built-in ones.
     std::vector<std::string> allowed_overrides;
     bool names_in_other_scripts = false; // model names outside ASCII
@@ -43,7 +47,21 @@ struct body_field {
     std::string value; // JSON
 };
 
+enum class request_kind : std::uint8_t {
+    txt2img,
+    img2img,
+    other, // its payload is passed on as it came, and its answer is the result, whatever it is
+};
+
+struct webui_route {
+    std::string method = "POST";
+    std::string path = "/sdapi/v1/txt2img";
+};
+
 struct job_request {
+    webui_route route;
+    request_kind kind = request_kind::txt2img;
+    std::string payload;                       // of other routes: JSON; empty for GET
     std::optional<core::model_ref> checkpoint; // url empty: named only, must be there already
     std::vector<lora_use> loras;               // in the order of the tags
     std::string prompt;                        // without our tags
@@ -64,7 +82,8 @@ struct job_request {
     core::model_set models() const; // all the files of the job, checkpoint first
 };
 
-// `input` is the text of a JSON object. Paths in complaints start with `input`.
+// `input` is the text of a JSON object: parameters of txt2img, or the form that names its route
+// (webui_route.hpp). Paths in complaints start with `input`.
 parsed<job_request> parse_job_input(std::string_view input, const input_rules& rules = {});
 
 // What the chosen backend calls things.
@@ -74,7 +93,8 @@ struct backend_names {
     std::string sampler;            // resolved; empty: not sent
     std::string scheduler;
 };
-std::string txt2img_body(const job_request& job, const backend_names& names);
+// The body of the POST to job.route; empty for GET.
+std::string request_body(const job_request& job, const backend_names& names);
 
 // `<lora:landscape:0.8> beautiful landscape`
 std::string lora_prompt(const job_request& job, const std::vector<std::string>& stems);

@@ -214,7 +214,7 @@ reply_verdict classify_success(const reply_facts& facts)
         own.finish();
     const result_scan& scan = facts.scan != nullptr ? *facts.scan : own;
     if (scan.error().empty())
-        return classify_result(facts, scan.summary());
+        return facts.any_json ? verdict(outcome::done, {}) : classify_result(facts, scan.summary());
     if (looks_like_html(facts)) {
         error_body page;
         page.is_html = true;

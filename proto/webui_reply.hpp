@@ -24,6 +24,8 @@ struct reply_facts {
     std::string_view route = "txt2img";
     dialect from = dialect::unknown;
     bool wants_images = true; // the request asked for pictures
+    // Of a route that makes no pictures: whatever JSON it answers is the result.
+    bool any_json = false;
 };
 
 struct reply_verdict {

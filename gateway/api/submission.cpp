@@ -9,6 +9,8 @@ submission_rules rules_of(const config::settings& from)
     rules.policy.defaults.ttl = from.jobs.ttl;
     rules.input.allowed_fields = from.webui.allow_parameters;
     rules.input.allowed_overrides = from.webui.allow_overrides;
+    rules.input.allowed_scripts = from.webui.allow_scripts;
+    rules.input.allowed_endpoints = from.webui.allow_endpoints;
     if (!from.models.default_checkpoint.empty()) {
         rules.input.default_checkpoint = core::model_ref{core::model_kind::checkpoint,
                                                          from.models.default_checkpoint,

@@ -31,7 +31,26 @@ exchange_report not_stored(const error_code& ec)
     return r;
 }
 
-net::task<exchange_report> read_refusal(net::reply_stream& reply, const proto::dialect from)
+// The part of a path that people know: "txt2img", "extra-single-image".
+std::string_view name_of(const proto::webui_route& route)
+{
+    const std::string_view path = route.path;
+    constexpr std::string_view prefix = "/sdapi/v1/";
+    return path.starts_with(prefix) ? path.substr(prefix.size()) : path;
+}
+
+// A route that this WebUI never had is the job's mistake; when txt2img is gone, too, the WebUI has
+// lost its API.
+net::task<bool> has_api(webui& to)
+{
+    constexpr auto limit = std::chrono::seconds(30);
+    const auto probe = co_await to.get("/sdapi/v1/txt2img", limit);
+    co_return probe&& proto::classify_route_probe(probe->head.status, probe->body) ==
+        proto::route_probe::present;
+}
+
+net::task<exchange_report> read_refusal(net::reply_stream& reply, webui& to,
+                                        const exchange_order& order)
 {
     std::string body;
     std::array<char, 4096> piece{};
@@ -48,11 +67,19 @@ net::task<exchange_report> read_refusal(net::reply_stream& reply, const proto::d
     facts.status = reply.head().status;
     facts.content_type = reply.head().header("content-type");
     facts.body = body;
-    facts.from = from;
+    facts.route = name_of(order.route);
+    facts.from = order.expected.from;
     auto verdict = proto::classify(facts);
     exchange_report r;
     r.what = verdict.what;
     r.reason = std::move(verdict.reason);
+    if (!order.any_json || r.what != core::outcome::route_missing)
+        co_return r;
+    const bool alive = co_await has_api(to);
+    if (alive) {
+        r.what = core::outcome::rejected;
+        r.reason = "this WebUI has no route " + order.route.path;
+    }
     co_return r;
 }
 
@@ -65,14 +92,16 @@ exchange_report judge(const net::reply_head& head, std::string_view start,
     facts.content_type = head.header("content-type");
     facts.body = start;
     facts.scan = &scan;
+    facts.route = name_of(order.route);
     facts.from = order.expected.from;
     facts.wants_images = order.wants_images;
+    facts.any_json = order.any_json;
     auto verdict = proto::classify(facts);
     exchange_report r;
     r.what = verdict.what;
     r.reason = std::move(verdict.reason);
     r.reply = scan.summary();
-    if (r.what != core::outcome::done || !r.reply.info)
+    if (r.what != core::outcome::done || order.any_json || !r.reply.info)
         return r;
     auto checked = proto::verify_info(*r.reply.info, order.expected);
     if (!checked.ok) {
@@ -130,12 +159,13 @@ net::task<exchange_report> store_reply(net::reply_stream& reply, store::spool& s
 net::task<exchange_report> exchange(webui& to, store::spool& spool, exchange_order order)
 {
     auto body = std::move(order.body);
-    auto opened = co_await to.generate(std::move(body), order.limit);
+    auto route = order.route;
+    auto opened = co_await to.generate(std::move(route), std::move(body), order.limit);
     if (!opened)
         co_return failed(opened.error());
     auto& reply = **opened;
     if (reply.head().status != 200)
-        co_return co_await read_refusal(reply, order.expected.from);
+        co_return co_await read_refusal(reply, to, order);
     co_return co_await store_reply(reply, spool, std::move(order));
 }
 

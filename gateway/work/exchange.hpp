@@ -1,6 +1,6 @@
 #pragma once
 
-// One job's POST: sent on a connection of its own, its reply carried into the spool while it is
+// One job's request: sent on a connection of its own, its reply carried into the spool while it is
 // checked. Says what came of it; what follows from that is the attempt's to decide.
 
 #include "core/retry.hpp"
@@ -14,10 +14,12 @@ namespace gateway::work {
 
 struct exchange_order {
     std::string file; // name in the spool
-    std::string body; // of the POST
+    proto::webui_route route;
+    std::string body; // empty: none
     duration limit{}; // until the reply begins
     proto::expected_models expected;
     bool wants_images = true;
+    bool any_json = false; // see proto::reply_facts
 };
 
 struct exchange_report {

@@ -40,11 +40,13 @@ proto::cache_info cache_info_of(const core::model_counts& models)
 
 // The request as this WebUI must be sent it.
 struct runner::order {
+    proto::webui_route route;
     std::string body;
     proto::expected_models expected;
     std::string checkpoint; // as the WebUI calls it; empty: whichever is loaded
     bool model_loaded = true;
     bool wants_images = true;
+    bool any_json = false; // see proto::reply_facts
 };
 
 // One attempt on its way. Children of the group write to the inbox and to `report`, nothing else.
@@ -134,6 +136,13 @@ std::optional<runner::order> runner::prepare(const jobs::lease& lease, std::stri
         log::warning(warning, {{"job_id", lease.id}});
 
     order out;
+    out.route = job->route;
+    out.any_json = job->kind == proto::request_kind::other;
+    out.wants_images = job->wants_images;
+    if (out.any_json) {
+        out.body = job->payload;
+        return out;
+    }
     proto::backend_names names;
     if (job->checkpoint) {
         const auto name = resolve(lease, *job->checkpoint, why);
@@ -162,8 +171,7 @@ std::optional<runner::order> runner::prepare(const jobs::lease& lease, std::stri
     names.scheduler = sampler->scheduler;
     out.expected.sampler = sampler->sampler;
     out.expected.from = backend_.dialect();
-    out.wants_images = job->wants_images;
-    out.body = proto::txt2img_body(*job, names);
+    out.body = proto::request_body(*job, names);
     return out;
 }
 
@@ -262,10 +270,12 @@ net::task<> runner::post_job(runner& self, run_state& state)
     exchange_order post;
     const auto& fence = state.lease.fence;
     post.file = std::to_string(fence.job) + "-" + std::to_string(fence.attempt);
+    post.route = std::move(state.job.route);
     post.body = std::move(state.job.body);
     post.limit = connection_limit;
     post.expected = state.job.expected;
     post.wants_images = state.job.wants_images;
+    post.any_json = state.job.any_json;
     auto report = co_await exchange(self.backend_.calls(), self.uses_.spool, std::move(post));
     const auto what = report.what;
     const auto why = report.reason;
@@ -353,10 +363,14 @@ net::task<> runner::conclude(run_state& state, core::attempt_end end)
     store::result_record record;
     record.file = report.file.name();
     record.size = report.file.size();
-    record.splice = report.reply.closing_brace;
-    record.extra = proto::splice_tail(report.reply, cache_info_of(uses_.models.models()));
-    record.extra.pop_back(); // the brace is the reply's own
     record.index = index_of(report.reply);
+    if (state.job.any_json) {
+        record.splice = record.size;
+    } else {
+        record.splice = report.reply.closing_brace;
+        record.extra = proto::splice_tail(report.reply, cache_info_of(uses_.models.models()));
+        record.extra.pop_back(); // the brace is the reply's own
+    }
     auto file = report.file;
     const auto done = co_await uses_.jobs.complete(fence, std::move(record), std::move(file));
     if (done)

@@ -94,11 +94,12 @@ net::task<net::outcome<net::reply>> webui::post(std::string path, std::string bo
     co_return co_await http_.fetch(std::move(r));
 }
 
-net::task<net::outcome<std::unique_ptr<net::reply_stream>>> webui::generate(std::string body,
-                                                                            duration limit)
+net::task<net::outcome<std::unique_ptr<net::reply_stream>>>
+webui::generate(proto::webui_route route, std::string body, duration limit)
 {
-    auto r = request("POST", "/sdapi/v1/txt2img", limit);
-    r.headers.emplace_back("Content-Type", "application/json");
+    auto r = request(std::move(route.method), route.path, limit);
+    if (!body.empty())
+        r.headers.emplace_back("Content-Type", "application/json");
     r.body = std::move(body);
     r.fresh_connection = true;
     r.idle_timeout = std::chrono::seconds(60); // once the reply has begun

@@ -4,6 +4,7 @@
 // repeated. What an answer means is proto's to say.
 
 #include "net/client.hpp"
+#include "proto/webui_job.hpp"
 
 #include <string>
 #include <string_view>
@@ -37,8 +38,8 @@ public:
     net::task<net::outcome<net::reply>> post(std::string path, std::string body, duration limit);
     // A job: always a fresh connection, the reply's body is read by the caller. No byte comes
     // before the job has ended, so `limit` is the only time limit until then.
-    net::task<net::outcome<std::unique_ptr<net::reply_stream>>> generate(std::string body,
-                                                                         duration limit);
+    net::task<net::outcome<std::unique_ptr<net::reply_stream>>>
+    generate(proto::webui_route route, std::string body, duration limit);
 
 private:
     net::client_request request(std::string method, const std::string& path, duration limit) const;

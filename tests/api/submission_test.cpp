@@ -83,13 +83,13 @@ BOOST_AUTO_TEST_CASE(the_operators_defaults_apply_where_the_client_says_nothing)
 
 BOOST_AUTO_TEST_CASE(what_the_operator_allows_is_allowed)
 {
-    const auto body = R"({"input":{"alwayson_scripts":{}}})";
+    const auto body = R"({"input":{"save_images":true}})";
     config::settings strict;
     strict.webui.allow_parameters.clear();
     config::settings open;
-    open.webui.allow_parameters.emplace_back("alwayson_scripts");
+    open.webui.allow_parameters.emplace_back("save_images");
 
-    BOOST_TEST(problem_of(body, strict).find("alwayson_scripts") != std::string::npos);
+    BOOST_TEST(problem_of(body, strict).find("save_images") != std::string::npos);
     read(body, open);
 }
 

@@ -4,7 +4,7 @@ import json
 import time
 import unittest
 
-from support.cases import JobCase, images_of, info_of, long_job, picture, png_text
+from support.cases import JobCase, images_of, info_of, long_job, picture, png_text, routed
 from support.programs import nobody
 from support.waiting import wait_until
 
@@ -37,6 +37,49 @@ class Drawing(JobCase):
         self.assertEqual(output["parameters"], own["parameters"])
         self.assertEqual({**json.loads(output["info"]), "job_timestamp": ""},
                          {**json.loads(own["info"]), "job_timestamp": ""})
+
+    def test_img2img_starts_from_the_picture_it_is_given(self):
+        gateway, webui = self.pair()
+        first = self.assert_completes(gateway, picture("a red fox"))["output"]["images"][0]
+        payload = picture("a blue fox", seed=4, init_images=[first], denoising_strength=0.5)
+
+        output = self.assert_completes(gateway, routed("POST", "sdapi/v1/img2img", payload))["output"]
+        own = webui.client.post("/sdapi/v1/img2img", payload).json
+
+        self.assertEqual(output["images"], own["images"])
+        self.assertIn("cache_info", output)
+
+    def answer(self, gateway, method, endpoint, payload=None):
+        view = gateway.wait_for(gateway.run(routed(method, endpoint, payload)))
+        self.assertEqual(view["status"], "COMPLETED", view)
+        return view["output"]
+
+    def test_other_routes_answer_as_they_are(self):
+        gateway, webui = self.pair()
+        image = self.assert_completes(gateway, picture("a red fox"))["output"]["images"][0]
+
+        said = self.answer(gateway, "POST", "/sdapi/v1/png-info", {"image": image})
+        samplers = self.answer(gateway, "GET", "sdapi/v1/samplers")
+        nothing = self.answer(gateway, "POST", "sdapi/v1/refresh-checkpoints")
+
+        self.assertEqual(said, webui.client.post("/sdapi/v1/png-info", {"image": image}).json)
+        self.assertEqual(samplers, webui.client.get("/sdapi/v1/samplers").json)
+        self.assertIsNone(nothing)
+
+    def test_a_route_that_the_webui_does_not_have_fails_only_the_job(self):
+        gateway, _ = self.pair()
+
+        self.assert_fails(gateway, routed("POST", "controlnet/detect"), "^this WebUI has no route /controlnet/detect$")
+
+        self.assert_completes(gateway, picture())
+
+    def test_a_route_that_is_not_allowed_is_refused_at_once(self):
+        gateway, _ = self.pair()
+
+        answer = gateway.client.post("/run", {"input": routed("POST", "sdapi/v1/server-kill")})
+
+        self.assertEqual(answer.status, 400)
+        self.assertIn("webui.allow_endpoints", answer.json["error"])
 
     def test_every_picture_of_a_batch_comes(self):
         gateway, _ = self.pair()

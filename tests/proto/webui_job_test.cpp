@@ -22,7 +22,7 @@ std::string error_of(const std::string& input, const input_rules& rules = {})
 
 std::string body_of(const std::string& input, const input_rules& rules = {})
 {
-    return txt2img_body(parse_job_input(input, rules).value(), {});
+    return request_body(parse_job_input(input, rules).value(), {});
 }
 
 std::string lora_named(const std::string& name)
@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_CASE(a_job_becomes_the_request_of_the_contract)
 {
     const auto job = parse_job_input(landscape);
     BOOST_REQUIRE(job);
-    const std::string body = txt2img_body(*job, {.checkpoint = "sub/Foo.safetensors",
+    const std::string body = request_body(*job, {.checkpoint = "sub/Foo.safetensors",
                                                  .loras = {"landscape", "detail"},
                                                  .sampler = "DPM++ 2M",
                                                  .scheduler = "karras"});
@@ -68,7 +68,7 @@ BOOST_AUTO_TEST_CASE(an_empty_input_is_a_job_too)
     const auto job = parse_job_input("{}");
     BOOST_REQUIRE(job);
     BOOST_TEST(job->steps == 50);
-    BOOST_TEST(txt2img_body(*job, {}) == R"({"prompt":""})");
+    BOOST_TEST(request_body(*job, {}) == R"({"prompt":""})");
 }
 
 BOOST_AUTO_TEST_CASE(scales_print_as_the_shortest_decimal)
@@ -157,7 +157,8 @@ BOOST_AUTO_TEST_CASE(wrong_input_is_refused_with_path_value_and_remedy)
          "already; "
          "give one of the two"},
         {R"({"init_images":["AA"]})",
-         "input.init_images: this is a field of img2img; only txt2img is offered here"},
+         R"(input.init_images: this is a field of img2img; the input {"api":{"method":"POST",)"
+         R"("endpoint":"sdapi/v1/img2img"},"payload":{…}} goes there)"},
         {R"({"disable_extra_networks":true,"loras":[{"name":"a","url":"https://x/y"}]})",
          "input.disable_extra_networks: true would switch the job's own LoRAs off; leave it out"},
         {"[]", "input: found an array; an object is wanted"},
@@ -176,8 +177,8 @@ BOOST_AUTO_TEST_CASE(every_wrong_field_is_named_at_once)
 
 BOOST_AUTO_TEST_CASE(dangerous_fields_need_the_operators_leave)
 {
-    for (const std::string field : {"alwayson_scripts", "script_name", "script_args", "save_images",
-                                    "force_task_id", "firstpass_image", "infotext", "comments"}) {
+    for (const std::string field : {"script_args", "save_images", "force_task_id",
+                                    "firstpass_image", "infotext", "comments"}) {
         const std::string input = "{\"" + field + "\":{\"x\":[1]}}";
         BOOST_TEST(error_of(input) ==
                    "input." + field + ": the operator has not allowed this field");
@@ -185,6 +186,47 @@ BOOST_AUTO_TEST_CASE(dangerous_fields_need_the_operators_leave)
         rules.allowed_fields = {field};
         BOOST_TEST(body_of(input, rules) == "{\"prompt\":\"\",\"" + field + "\":{\"x\":[1]}}");
     }
+}
+
+BOOST_AUTO_TEST_CASE(scripts_are_allowed_one_by_one)
+{
+    const std::string control = R"({"alwayson_scripts":{"controlnet":{"args":[{"weight":1}]}}})";
+    const std::string grid = R"({"script_name":"X/Y/Z plot","script_args":[1]})";
+    input_rules rules;
+    rules.allowed_scripts = {"ControlNet", "x/y/z plot"};
+
+    BOOST_TEST(error_of(control) ==
+               R"(input.alwayson_scripts: the operator has not allowed the script "controlnet" )"
+               "(webui.allow_scripts)");
+    BOOST_TEST(error_of(R"({"script_name":"X/Y/Z plot"})") ==
+               R"(input.script_name: the operator has not allowed the script "X/Y/Z plot" )"
+               "(webui.allow_scripts)");
+    BOOST_TEST(body_of(control, rules) ==
+               R"({"prompt":"","alwayson_scripts":{"controlnet":{"args":[{"weight":1}]}}})");
+    BOOST_TEST(body_of(grid, rules) ==
+               R"({"prompt":"","script_name":"X/Y/Z plot","script_args":[1]})");
+    BOOST_TEST(error_of(R"({"alwayson_scripts":{"controlnet":{},"other":{}}})", rules) ==
+               R"(input.alwayson_scripts: the operator has not allowed the script "other" )"
+               "(webui.allow_scripts)");
+    rules = {};
+    rules.allowed_fields = {"alwayson_scripts"};
+    BOOST_TEST(error_of(control, rules) == "accepted");
+}
+
+BOOST_AUTO_TEST_CASE(scripts_cannot_make_the_webui_fetch_or_read)
+{
+    const auto with = [](const std::string& unit) {
+        input_rules rules;
+        rules.allowed_scripts = {"ControlNet"};
+        return error_of(R"({"alwayson_scripts":{"controlnet":{"args":[)" + unit + "]}}}", rules);
+    };
+    const std::string place = "input.alwayson_scripts.controlnet.args[0].";
+
+    BOOST_TEST(with(R"({"image":"iVBORw0KGgo=","model":"None"})") == "accepted");
+    BOOST_TEST(with(R"({"image":""})") == "accepted");
+    BOOST_TEST(with(R"({"image":"/etc/passwd"})") ==
+               place + "image: does not begin as a PNG, JPEG or WebP picture in base64 does");
+    BOOST_TEST(with(R"({"model":"HTTP://10.0.0.1/x"})").starts_with(place + "model: is a URL"));
 }
 
 BOOST_AUTO_TEST_CASE(known_safe_settings_pass_and_others_by_leave)
@@ -230,7 +272,7 @@ BOOST_AUTO_TEST_CASE(names_of_other_tools_are_warned_about)
         "input.banana is not a field of the WebUI and was ignored",
     };
     BOOST_TEST(job->warnings == expected, boost::test_tools::per_element());
-    BOOST_TEST(txt2img_body(*job, {}) == R"({"prompt":""})");
+    BOOST_TEST(request_body(*job, {}) == R"({"prompt":""})");
 }
 
 BOOST_AUTO_TEST_CASE(hires_gets_the_denoising_it_needs)

@@ -178,7 +178,10 @@ net::task<> finish(jobs::jobs& jobs, store::spool& spool, core::fence by, std::s
     const auto ec = co_await writer->append(result);
     (void)ec;
     auto file = co_await writer->finish();
-    store::result_record record{file->name(), file->size(), result.size() - 1, "", ""};
+    store::result_record record;
+    record.file = file->name();
+    record.size = file->size();
+    record.splice = result.size() - 1;
     const auto done = co_await jobs.complete(by, std::move(record), *file);
     out = done ? *done : core::verdict::stale;
 }

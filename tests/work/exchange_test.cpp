@@ -69,6 +69,41 @@ BOOST_AUTO_TEST_CASE(a_reply_is_kept_byte_for_byte)
     BOOST_TEST(server.requests().at(0).body == order.body);
 }
 
+BOOST_AUTO_TEST_CASE(a_route_without_pictures_may_answer_any_json)
+{
+    order.route = {"GET", "/sdapi/v1/samplers"};
+    order.body = "";
+    order.any_json = true;
+    next = {200, R"([{"name":"Euler"}])"};
+
+    const auto report = exchange();
+
+    BOOST_TEST(text(report.what) == "done");
+    BOOST_TEST(report.file.size() == next.body.size());
+    BOOST_TEST(server.requests().at(0).method == "GET");
+    BOOST_TEST(server.requests().at(0).path() == "/sdapi/v1/samplers");
+}
+
+BOOST_AUTO_TEST_CASE(a_route_that_this_webui_never_had_is_the_jobs_mistake)
+{
+    order.route = {"POST", "/controlnet/detect"};
+    order.any_json = true;
+    int api_status = 405;
+    server.on_request([&](const heard& r) {
+        return r.path() == "/sdapi/v1/txt2img"
+                   ? answer{api_status, R"({"detail":"Method Not Allowed"})"}
+                   : answer{404, R"({"detail":"Not Found"})"};
+    });
+
+    const auto never_there = exchange();
+    api_status = 404;
+    const auto all_gone = exchange();
+
+    BOOST_TEST(text(never_there.what) == "rejected");
+    BOOST_TEST(never_there.reason == "this WebUI has no route /controlnet/detect");
+    BOOST_TEST(text(all_gone.what) == "route_missing");
+}
+
 BOOST_AUTO_TEST_CASE(a_reply_whose_end_is_the_end_of_the_connection_counts_too)
 {
     next.end = answer::ending::closed;

@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(calls_share_a_connection_and_a_job_has_its_own)
 
     const auto first = get(to.get("/sdapi/v1/options", 5s));
     const auto second = get(to.post("/sdapi/v1/interrupt", "", 5s));
-    const auto job = get(to.generate("{}", 600s));
+    const auto job = get(to.generate({}, "{}", 600s));
 
     BOOST_TEST(first.has_value());
     BOOST_TEST(second.has_value());
@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(a_job_may_be_silent_for_longer_than_any_other_call)
     auto to = calls();
     next.after = 2h;
 
-    const auto job = get(to.generate("{}", 24h), 3h);
+    const auto job = get(to.generate({}, "{}", 24h), 3h);
 
     BOOST_TEST(job.has_value());
 }

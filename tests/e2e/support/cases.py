@@ -37,6 +37,11 @@ def picture(prompt="a cat", steps=2, **more):
     return {"prompt": prompt, "steps": steps, "width": 64, "height": 64, **more}
 
 
+def routed(method, endpoint, payload=None):
+    """The input that names a route of the WebUI."""
+    return {"api": {"method": method, "endpoint": endpoint}, "payload": payload or {}}
+
+
 def long_job(prompt="a long one", **more):
     """A job that runs until somebody stops it: 40 s."""
     return picture(prompt, **{"steps": 1000, "width": 128, "height": 128, **more})
