@@ -187,6 +187,11 @@ void derive(loaded& into, const sources& from)
     std::string& listen = into.settings.server.listen;
     if (listen.starts_with("localhost:"))
         listen.replace(0, 9, "127.0.0.1");
+    // RunPod names both ports, also when they are the same.
+    std::string& health = into.settings.server.health_listen;
+    const std::string port = health.substr(health.rfind(':') + 1);
+    if (port != "0" && port == listen.substr(listen.rfind(':') + 1))
+        health.clear();
     read_keys(into, from);
     settle_auth(into, from);
     settle_folders(into, from);

@@ -39,6 +39,8 @@ struct server_settings {
     milliseconds write_timeout = seconds(60);
     milliseconds idle_timeout = seconds(75);
     milliseconds drain_grace = seconds(25);
+    std::string health_listen;         // a second listener, for health alone; empty: none
+    std::string health_path = "/ping"; // where a load balancer asks
     names allow_hosts;   // names of this machine beside the loopback ones; without keys only
     names allow_origins; // web pages that may call: "https://app.example.org"
 };

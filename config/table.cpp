@@ -78,6 +78,11 @@ std::string first_of_list(std::string text) { return text.substr(0, text.find(':
 
 std::string on_all_addresses(std::string port) { return "0.0.0.0:" + port; }
 
+bool is_path(std::string_view text)
+{
+    return text.starts_with('/') && text.find_first_of(" \t\r\n?#{}") == text.npos;
+}
+
 bool is_bare_host(std::string_view text)
 {
     return !text.empty() && text.find_first_of(" \t\r\n/:,*") == text.npos;
@@ -115,6 +120,14 @@ void add_server(std::vector<setting>& all)
              "How long a connection may wait for its next request.")
         .add("drain_grace", &t::drain_grace, time(0ms, 24h),
              "After SIGTERM: how long a running job may finish before it goes back to the queue.")
+        .add("health_listen", &t::health_listen,
+             text("an address and port such as \"0.0.0.0:8001\"",
+                  [](std::string_view a) { return a.empty() || is_listen_address(a); }),
+             "A second port that answers health_path and nothing else. Empty: none.")
+        .also("PORT_HEALTH", on_all_addresses)
+        .add("health_path", &t::health_path, needed_text("a path such as \"/ping\"", is_path),
+             "Where a load balancer asks: 204 starting, 200 ready, 503 broken.")
+        .also("HEALTH_CHECK_PATH")
         .add("allow_hosts", &t::allow_hosts, list("host names without ports", is_bare_host),
              "Without keys: names of this machine that clients may use, beside localhost.")
         .add("allow_origins", &t::allow_origins,

@@ -19,7 +19,9 @@ doors::doors(parts with)
       runpod_({with.jobs, with.backends, with.time, with.parsing, with.settings}),
       ops_({with.jobs, with.backends, with.settings, metrics_, std::move(with.checks)}),
       router_(both(runpod_.routes(), ops_.routes()), keys(with.settings.auth), with.random,
-              with.settings.server.body_limit, origins(with.settings))
+              with.settings.server.body_limit, origins(with.settings)),
+      health_(ops_.health_routes(), keys(with.settings.auth), with.random,
+              with.settings.server.body_limit)
 {
 }
 

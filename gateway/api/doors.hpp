@@ -30,6 +30,8 @@ public:
     doors& operator=(const doors&) = delete;
 
     api::router& service() { return router_; }
+    // For a port of its own: health, and nothing that needs a key.
+    api::router& health() { return health_; }
     // Makes `server` tell how long its requests take, and /metrics how it is.
     void watch(net::server& server);
     // Before the server drains: held answers go out within a second, /readyz says no.
@@ -41,6 +43,7 @@ private:
     runpod runpod_;
     ops ops_;
     api::router router_;
+    api::router health_;
 };
 
 } // namespace gateway::api

@@ -91,6 +91,25 @@ std::vector<route> ops::routes()
         if (r.pattern == "/metrics")
             r.open = false;
     }
+    return with_health_path(std::move(all));
+}
+
+std::vector<route> ops::health_routes()
+{
+    const auto limit = with_.settings.server.body_limit;
+    const auto ok = [](const call&) { return json_answer(R"({"status":"ok"})"); };
+    return with_health_path(
+        {open_get("/livez", "livez", limit, ok),
+         open_get("/ping", "ping", limit, [this](const call&) { return ping(); })});
+}
+
+// A load balancer may ask under another name; a route of ours that had it gives way.
+std::vector<route> ops::with_health_path(std::vector<route> all)
+{
+    const auto& path = with_.settings.server.health_path;
+    std::erase_if(all, [&](const route& r) { return r.pattern == path; });
+    all.push_back(open_get(path, "ping", with_.settings.server.body_limit,
+                           [this](const call&) { return ping(); }));
     return all;
 }
 
@@ -150,6 +169,8 @@ net::response ops::ready() const
 
 net::response ops::ping() const
 {
+    if (draining_)
+        return tell({{"intake", "the gateway is stopping"}}, true);
     findings found;
     bool starting = false;
     for (const auto& backend : with_.backends.backends()) {

@@ -29,6 +29,8 @@ public:
     explicit ops(parts with);
 
     std::vector<route> routes();
+    // What a load balancer on a port of its own may see: whether we live and can work.
+    std::vector<route> health_routes();
     // From now on /readyz says that no more jobs are taken.
     void draining() { draining_ = true; }
 
@@ -37,6 +39,7 @@ private:
     using findings = std::vector<std::pair<std::string, std::string>>;
     static net::response tell(const findings& found, bool verbose);
 
+    std::vector<route> with_health_path(std::vector<route> all);
     net::response readyz(const call& c) const;
     net::response ready() const;
     net::response ping() const;

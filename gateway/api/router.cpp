@@ -169,7 +169,9 @@ std::optional<net::response> router::objection(const net::request& head, const m
 {
     if (m.to != nullptr && m.to->open)
         return std::nullopt;
-    switch (keys_.check(head.header("Authorization"))) {
+    // RunPod's load balancer keeps Authorization for itself (runpod.md §5).
+    const auto authorization = head.header("Authorization");
+    switch (keys_.check(authorization.empty() ? head.header("X-Api-Key") : authorization)) {
     case keys::decision::allowed: break;
     case keys::decision::no_token:
         return problem_on(head.path, proto::make_problem(problem_code::no_token));

@@ -90,6 +90,7 @@ private:
     work::fleet fleet_;
     api::doors doors_;
     net::server server_;
+    net::server health_;
     net::gate stop_{loop_.ex()};
     int exit_code_ = 0;
     bool signalled_ = false;
@@ -110,7 +111,8 @@ program::program(config::loaded loaded)
              backend_options(settings_, webui_urls()), runner_options(settings_)),
       doors_({jobs_, fleet_, &models_, journal_.get(), &spool_, time_, disk_, settings_, random_,
               checks(), [this] { return &loop_.stats(); }}),
-      server_(loop_.ex(), time_, wheel_, doors_.service(), server_limits(settings_.server))
+      server_(loop_.ex(), time_, wheel_, doors_.service(), server_limits(settings_.server)),
+      health_(loop_.ex(), time_, wheel_, doors_.health(), server_limits(settings_.server))
 {
 }
 
@@ -197,18 +199,31 @@ net::task<> program::start()
     listen();
 }
 
+std::uint16_t listen_on(net::server& server, const std::string& address, std::string_view advice)
+{
+    const auto port = server.listen(address);
+    if (!port)
+        throw std::runtime_error("cannot listen on " + address + ": " + port.error().message() +
+                                 " (" + std::string(advice) + ")");
+    return *port;
+}
+
 void program::listen()
 {
-    const auto port = server_.listen(settings_.server.listen);
-    if (!port)
-        throw std::runtime_error("cannot listen on " + settings_.server.listen + ": " +
-                                 port.error().message() +
-                                 " (server.listen or --listen chooses another address)");
+    const auto port = listen_on(server_, settings_.server.listen,
+                                "server.listen or --listen chooses another address");
     doors_.watch(server_);
     const auto host = settings_.server.listen.substr(0, settings_.server.listen.rfind(':'));
-    log::info("listening", {{"address", host + ":" + std::to_string(*port)},
+    log::info("listening", {{"address", host + ":" + std::to_string(port)},
                             {"data", settings_.data.dir},
                             {"version", GATEWAY_VERSION}});
+    const auto& health = settings_.server.health_listen;
+    if (!health.empty()) {
+        const auto other = listen_on(health_, health, "server.health_listen or PORT_HEALTH");
+        log::info("listening for health checks",
+                  {{"address", health.substr(0, health.rfind(':') + 1) + std::to_string(other)},
+                   {"path", settings_.server.health_path}});
+    }
     notify("READY=1\nSTATUS=accepting jobs");
 }
 
@@ -248,6 +263,7 @@ net::task<> program::drain()
         (void)ec;
     }
     co_await server_.drain(answer_grace);
+    co_await health_.drain(answer_grace);
 }
 
 } // namespace

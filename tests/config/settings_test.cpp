@@ -194,6 +194,8 @@ BOOST_AUTO_TEST_CASE(a_wrong_secret_is_not_shown)
 BOOST_AUTO_TEST_CASE(names_that_people_export_anyway_are_understood)
 {
     const loaded l = load(from_environment({{"PORT", "9000"},
+                                            {"PORT_HEALTH", "9001"},
+                                            {"HEALTH_CHECK_PATH", "/up"},
                                             {"WEBUI_GATEWAY_AUTH_KEYS", "k1, k2"},
                                             {"LOG_LEVEL", "WARN"},
                                             {"HF_TOKEN", "hf_x"},
@@ -205,6 +207,8 @@ BOOST_AUTO_TEST_CASE(names_that_people_export_anyway_are_understood)
     BOOST_TEST(l.ok(), check(l));
     BOOST_TEST(l.settings.server.listen == "0.0.0.0:9000");
     BOOST_TEST(origin_text(l, "server.listen") == "environment PORT");
+    BOOST_TEST(l.settings.server.health_listen == "0.0.0.0:9001");
+    BOOST_TEST(l.settings.server.health_path == "/up");
     BOOST_TEST((l.settings.auth.keys == names{"k1", "k2"}));
     BOOST_TEST((l.settings.log.level == log::level::warning));
     BOOST_TEST(l.settings.download.huggingface_token == "hf_x");
@@ -212,6 +216,15 @@ BOOST_AUTO_TEST_CASE(names_that_people_export_anyway_are_understood)
     BOOST_TEST(l.settings.download.civitai_token == "second");
     BOOST_TEST(l.settings.jobs.max_queued == 12);
     BOOST_TEST(l.settings.data.dir == "/var/lib/a");
+}
+
+BOOST_AUTO_TEST_CASE(a_health_port_that_is_the_clients_port_is_no_second_one)
+{
+    const loaded l = load(from_environment(
+        {{"PORT", "9000"}, {"PORT_HEALTH", "9000"}, {"WEBUI_GATEWAY_AUTH_KEYS", "k"}}));
+
+    BOOST_TEST(l.ok(), check(l));
+    BOOST_TEST(l.settings.server.health_listen == "");
 }
 
 BOOST_AUTO_TEST_CASE(a_foreign_name_gives_way_to_a_definite_one_and_says_nothing_when_blank)

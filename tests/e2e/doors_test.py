@@ -76,29 +76,29 @@ class Idle(unittest.TestCase):
         self.assertEqual(self.client.post("/run", padded, timeout=30).status, 200)
 
     def test_a_client_that_asks_first_is_told_before_it_uploads(self):
-        head = b"POST /run HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        head = b"POST /run HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
         self.assertRegex(raw(self.gateway, head % (11 * MIB)), rb"^HTTP/1\.1 400 ")
 
     def test_pipelined_requests_are_answered_in_order(self):
         job = self.gateway.run({"prompt": "a cat"})
-        one = "GET /{} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {}\r\n\r\n".format
+        one = "GET /{} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {}\r\n\r\n".format
         requests = "".join(one(f"status/{job}" if n % 2 else "livez", f"n{n}") for n in range(40))
         ids = re.findall(rb"\r\nX-Request-Id: n(\d+)\r\n", raw(self.gateway, requests.encode()))
         self.assertEqual([int(n) for n in ids], list(range(40)))
 
     def test_a_head_has_no_body(self):
-        answer = raw(self.gateway, b"HEAD /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = raw(self.gateway, b"HEAD /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         self.assertRegex(answer, rb"^HTTP/1\.1 200 ")
         self.assertTrue(answer.endswith(b"\r\n\r\n"))
 
     def test_what_is_not_http_is_a_400(self):
         for request in (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET /livez HTTP/1.1\r\n\r\n",
-                        b"POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"):
+                        b"POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"):
             self.assertRegex(raw(self.gateway, request), rb"^HTTP/1\.1 400 ")
 
     def test_an_upload_that_stops_is_a_408(self):
         with socket.create_connection(("127.0.0.1", self.gateway.port), timeout=30 * PATIENCE) as connection:
-            connection.sendall(b"POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            connection.sendall(b"POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
             self.assertRegex(connection.recv(65536), rb"^HTTP/1\.1 408 ")
 
     def test_nobody_is_held_for_once_its_client_is_gone(self):
@@ -107,7 +107,7 @@ class Idle(unittest.TestCase):
         connections = []
         for _ in range(20):
             connection = socket.create_connection(("127.0.0.1", self.gateway.port), timeout=10 * PATIENCE)
-            connection.sendall(f"GET /status-sync/{job} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(f"GET /status-sync/{job} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             connections.append(connection)
         wait_until(lambda: self.gateway.metric("webui_gateway_http_requests_active") >= before + 20, 10)
         for connection in connections:
@@ -121,14 +121,38 @@ class Keys(unittest.TestCase):
             self.assertEqual(gateway.client.get("/health").status, 401)
             self.assertEqual(gateway.client.get("/metrics").status, 401)
             self.assertEqual(gateway.client.get("/livez").status, 200)
-            for value in ("Bearer right", "right"):
-                client = Client(gateway.url, headers={"Authorization": value})
+            for name, value in (("Authorization", "Bearer right"), ("Authorization", "right"), ("X-Api-Key", "right")):
+                client = Client(gateway.url, headers={name: value})
                 self.assertEqual(client.get("/health").status, 200)
             # Before the body: none of it is sent here, and none is waited for.
-            head = b"POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+            head = b"POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
             with socket.create_connection(("127.0.0.1", gateway.port), timeout=10 * PATIENCE) as connection:
                 connection.sendall(head)
                 self.assertRegex(connection.recv(65536), rb"^HTTP/1\.1 401 ")
+
+
+class LoadBalanced(unittest.TestCase):
+    """As a load-balancing worker of RunPod: a health port of its own, and a path of its own."""
+
+    def test_the_health_port_tells_the_state_and_nothing_else(self):
+        settings = {"server.health_listen": "127.0.0.1:0", "simulate.startup": "nowebui", "auth.keys": "right"}
+        with Gateway(simulate=1, settings=settings, environment={"HEALTH_CHECK_PATH": "/up"},
+                     check_contract=False) as gateway:
+            (line,) = wait_until(lambda: gateway.log(msg="listening for health checks"), 10, "it listens")
+            health = Client("http://" + line["address"])
+            seen = []
+
+            def ready():
+                seen.append(health.get("/up").status)
+                return seen[-1] == 200
+
+            wait_until(ready, 60, "the worker is healthy", interval=0.02)
+            self.assertEqual(set(seen) - {200, 204}, set())
+            self.assertEqual(health.get("/ping").status, 200)
+            self.assertEqual(health.get("/livez").status, 200)
+            self.assertEqual(health.post("/run", {"input": {}}).status, 401)
+            allowed = Client("http://" + line["address"], headers={"X-Api-Key": "right"})
+            self.assertEqual(allowed.post("/run", {"input": {}}).status, 404)
 
 
 class Working(unittest.TestCase):

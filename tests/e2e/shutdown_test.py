@@ -85,7 +85,7 @@ class Draining(JobCase):
         webui.wait_until_drawing(1)
         connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=20 * PATIENCE)
         self.addCleanup(connection.close)
-        connection.sendall(f"GET /status-sync/{job_id}?wait=300000 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sendall(f"GET /status-sync/{job_id}?wait=300000 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         wait_until(lambda: gateway.metric("webui_gateway_http_connections") >= 2, 5, "the client is held")
 
         gateway.signal(signal.SIGTERM)
