@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -80,6 +81,15 @@ public:
     error_code allocate(int fd, std::uint64_t size) override
     {
         return answer(::fallocate(fd, 0, 0, static_cast<off_t>(size)));
+    }
+
+    error_code lock(int fd) override
+    {
+        const auto ec = answer(::flock(fd, LOCK_EX | LOCK_NB));
+        const bool none = ec == boost::system::errc::function_not_supported ||
+                          ec == boost::system::errc::operation_not_supported ||
+                          ec == boost::system::errc::no_lock_available;
+        return none ? error_code{} : ec;
     }
 
     error_code rename(const std::filesystem::path& from, const std::filesystem::path& to) override

@@ -46,6 +46,9 @@ public:
     virtual error_code truncate(int fd, std::uint64_t size) = 0;
     // Reserves blocks (fallocate(2)); operation_not_supported where the file system cannot.
     virtual error_code allocate(int fd, std::uint64_t size) = 0;
+    // Takes the file for this process alone, until it is closed (flock(2)):
+    // resource_unavailable_try_again when another has it; success where there are no locks.
+    virtual error_code lock(int fd) = 0;
     virtual error_code rename(const std::filesystem::path& from,
                               const std::filesystem::path& to) = 0; // replaces
     virtual error_code link(const std::filesystem::path& from,

@@ -1,6 +1,6 @@
 #include "store/files.hpp"
 
-#include "store/ranges.hpp"
+#include "core/ranges.hpp"
 #include "store/sha256.hpp"
 
 #include <fcntl.h>
@@ -120,7 +120,23 @@ void throw_exception_from_error(const file_failure& f, const boost::source_locat
     throw std::runtime_error(f.what);
 }
 
+namespace {
+
+std::filesystem::path note_beside(std::filesystem::path part)
+{
+    part += ".meta";
+    return part;
+}
+
+} // namespace
+
 struct model_files::impl {
+    std::filesystem::path part_of(const std::filesystem::path& folder,
+                                  const std::string& name) const
+    {
+        return folder / (name + "." + owner + ".part");
+    }
+
     file_system& fs;
     net::lane& disk;
     net::lane& hash;
@@ -197,8 +213,8 @@ struct model_writer::state {
     std::uint64_t promised = 0;
     open_file file;
     std::optional<std::uint64_t> announced; // size
-    ranges claimed;                         // being written or written
-    ranges written;
+    core::ranges claimed;                   // being written or written
+    core::ranges written;
     std::uint64_t size = 0;
     std::map<std::uint64_t, std::uint64_t> dirty_steps; // bytes per step not yet being written back
     sha256_sum hash;
@@ -206,7 +222,7 @@ struct model_writer::state {
     bool hashing = false;
     std::string digest; // once it is whole
     error_code failure; // the first one; nothing is done after it
-    bool published = false;
+    bool stays = false; // published, or kept
 };
 
 namespace {
@@ -242,12 +258,15 @@ model_writer& model_writer::operator=(model_writer&& other) noexcept
 
 model_writer::~model_writer()
 {
-    if (!state_ || state_->published)
+    if (!state_ || (state_->stays && !state_->file))
         return;
-    state_->owner->disk.post([s = state_->owner, part = state_->part,
+    state_->owner->disk.post([s = state_->owner, part = state_->part, stays = state_->stays,
                               file = std::make_shared<open_file>(std::move(state_->file))] {
-        file->close();
-        s->fs.remove(part);
+        if (!stays) {
+            s->fs.remove(note_beside(part));
+            s->fs.remove(part);
+        }
+        file->close(); // which gives the lock back, so it comes last
     });
 }
 
@@ -255,13 +274,7 @@ std::uint64_t model_writer::size() const { return state_->size; }
 std::uint64_t model_writer::frontier() const { return state_->written.frontier(); }
 const std::filesystem::path& model_writer::part() const { return state_->part; }
 
-std::vector<byte_range> model_writer::have() const
-{
-    std::vector<byte_range> all;
-    for (const auto& [begin, end] : state_->written.all())
-        all.push_back({begin, end});
-    return all;
-}
+std::vector<byte_range> model_writer::have() const { return state_->written.all(); }
 
 net::task<error_code> model_writer::append(std::string_view bytes)
 {
@@ -313,15 +326,22 @@ net::task<error_code> model_writer::write(std::uint64_t offset, std::string_view
     co_return error_code{};
 }
 
-net::task<error_code> model_writer::sync()
+net::task<error_code> model_writer::save(std::string note)
 {
     const auto s = state_;
     if (s->failure)
         co_return s->failure;
-    auto work = [s] { return s->owner->fs.sync(s->file.fd()); };
-    s->failure = co_await s->owner->disk.run(std::move(work));
-    co_return s->failure;
+    auto work = [s, note = std::move(note)] {
+        const auto ec = s->owner->fs.sync(s->file.fd());
+        return ec ? ec : replace_small(s->owner->fs, note_beside(s->part), note);
+    };
+    const auto ec = co_await s->owner->disk.run(std::move(work));
+    if (ec)
+        s->failure = ec;
+    co_return ec;
 }
+
+void model_writer::keep() { state_->stays = true; }
 
 net::task<result<std::string>> model_writer::sha256()
 {
@@ -407,6 +427,8 @@ net::task<file_result<std::filesystem::path>> model_writer::publish(std::string 
         auto named = take_name(fs, s->part, target);
         if (!named.ec && !named.taken)
             named = {fs.sync_folder(s->folder), false, "sync the folder of"};
+        if (!named.ec && !named.taken)
+            fs.remove(note_beside(s->part));
         return named;
     };
     const auto named = co_await s->owner->disk.run(std::move(work));
@@ -415,7 +437,7 @@ net::task<file_result<std::filesystem::path>> model_writer::publish(std::string 
         co_return failed(named.tried, target, named.ec);
     }
     if (!named.taken) {
-        s->published = true;
+        s->stays = true;
         file_result<std::filesystem::path> done(boost::system::in_place_value, target);
         co_return done;
     }
@@ -443,14 +465,78 @@ net::task<file_result<model_writer>> model_files::create(std::filesystem::path f
                                                          std::string name,
                                                          std::optional<std::uint64_t> size)
 {
+    std::vector<byte_range> nothing;
+    co_return co_await open_part(std::move(folder), std::move(name), size, std::move(nothing));
+}
+
+net::task<file_result<model_writer>> model_files::resume(std::filesystem::path folder,
+                                                         std::string name, std::uint64_t size,
+                                                         std::vector<byte_range> have)
+{
+    co_return co_await open_part(std::move(folder), std::move(name), size, std::move(have));
+}
+
+namespace {
+
+// Ours alone, and long enough for what is said to be there; or empty, when nothing is.
+error_code take_part(file_system& fs, const std::filesystem::path& part,
+                     const core::ranges& written, open_file& into)
+{
+    const bool fresh = written.size() == 0;
+    auto opened = open_in(fs, part, fresh ? O_RDWR | O_CREAT : O_RDWR);
+    if (!opened)
+        return opened.error();
+    auto ec = fs.lock(opened->fd());
+    if (!ec && fresh) {
+        ec = fs.truncate(opened->fd(), 0);
+        fs.remove(note_beside(part)); // it told of another file
+    } else if (!ec) {
+        const auto info = fs.stat(part);
+        if (!info)
+            ec = info.error();
+        else if (info->size < written.all().back().end)
+            ec = make_error_code(errc::io_error);
+    }
+    into = std::move(*opened);
+    return ec;
+}
+
+// RunPod's volumes, NFS and FUSE cannot; the promise stands in for it.
+bool cannot_allocate(const error_code& ec)
+{
+    return ec == errc::operation_not_supported || ec == errc::function_not_supported ||
+           ec == errc::invalid_argument;
+}
+
+file_failure no_room(const std::filesystem::path& part, std::uint64_t wanted,
+                     std::uint64_t promised, std::uint64_t there)
+{
+    return {"no room for " + part.string() + ": " + mebibytes(wanted) + " are to come, " +
+                mebibytes(promised) + " are promised to other downloads, " + mebibytes(headroom) +
+                " must stay free, and " + mebibytes(there) + " are free",
+            false};
+}
+
+} // namespace
+
+net::task<file_result<model_writer>> model_files::open_part(std::filesystem::path folder,
+                                                            std::string name,
+                                                            std::optional<std::uint64_t> size,
+                                                            std::vector<byte_range> have)
+{
     const auto self = impl_;
-    const auto part = folder / (name + "." + self->owner + ".part");
+    const auto part = self->part_of(folder, name);
     if (!is_plain(name))
         co_return file_failure{"\"" + name + "\" is not a file name", true};
     if (self->writing.contains(part))
         co_return file_failure{part.string() + " is being written already", false};
     const auto s = std::make_shared<model_writer::state>(self, folder, part);
     s->announced = size;
+    for (const auto& piece : have) {
+        s->claimed.add(piece.begin, piece.end);
+        s->written.add(piece.begin, piece.end);
+    }
+    s->size = s->written.size();
 
     std::uint64_t free_bytes = 0;
     auto look = [self, s, folder, &free_bytes]() -> error_code {
@@ -469,39 +555,40 @@ net::task<file_result<model_writer>> model_files::create(std::filesystem::path f
     if (ec)
         co_return failed("use the folder", folder, ec);
     auto& promised = self->promised[s->device];
-    const auto need = size.value_or(0) + headroom + promised;
-    if (free_bytes < need)
-        co_return file_failure{"no room for " + part.string() + ": " + mebibytes(size.value_or(0)) +
-                                   " are to come, " + mebibytes(promised) +
-                                   " are promised to other downloads, " + mebibytes(headroom) +
-                                   " must stay free, and " + mebibytes(free_bytes) + " are free",
-                               false};
-    s->promised = size.value_or(0);
+    const auto wanted = size.value_or(0) - std::min(size.value_or(0), s->size);
+    if (free_bytes < wanted + headroom + promised && wanted > 0)
+        co_return no_room(part, wanted, promised, free_bytes);
+    s->promised = wanted;
     promised += s->promised;
 
     bool has_room = false;
     auto open = [self, s, size, &has_room]() -> error_code {
-        auto opened = open_in(self->fs, s->part, O_RDWR | O_CREAT | O_TRUNC);
-        if (!opened)
-            return opened.error();
-        s->file = std::move(*opened);
-        if (!size || *size == 0)
-            return {};
+        const auto opened = take_part(self->fs, s->part, s->written, s->file);
+        if (opened || !size || *size == 0)
+            return opened;
         const auto taken = self->fs.allocate(s->file.fd(), *size);
         has_room = !taken;
-        // RunPod's volumes, NFS and FUSE cannot; the promise stands in for it.
-        const bool cannot = taken == errc::operation_not_supported ||
-                            taken == errc::function_not_supported ||
-                            taken == errc::invalid_argument;
-        return cannot ? error_code{} : taken;
+        return cannot_allocate(taken) ? error_code{} : taken;
     };
     ec = co_await self->disk.run(std::move(open));
+    if (ec == errc::resource_unavailable_try_again)
+        co_return file_failure{part.string() + " is being written by another process", false};
     model_writer writer(s); // from here it cleans up
     if (ec)
-        co_return failed("create", part, ec);
+        co_return failed(have.empty() ? "create" : "go on with", part, ec);
     if (has_room)
         s->take_back(s->promised);
     co_return writer;
+}
+
+net::lane& model_files::slow_lane() { return impl_->hash; }
+
+net::task<result<std::string>> model_files::note(std::filesystem::path folder, std::string name)
+{
+    auto work = [self = impl_, part = impl_->part_of(folder, name)] {
+        return read_small(self->fs, note_beside(part));
+    };
+    co_return co_await impl_->disk.run(std::move(work));
 }
 
 net::task<std::vector<found_file>> model_files::list(std::filesystem::path folder)
@@ -578,17 +665,25 @@ net::task<error_code> model_files::remove(std::filesystem::path file)
     co_return co_await impl_->disk.run(std::move(work));
 }
 
-net::task<std::size_t> model_files::sweep_partials(std::filesystem::path folder)
+net::task<std::size_t> model_files::sweep_partials(std::filesystem::path folder, wall_time old)
 {
     const auto self = impl_;
-    const auto ours = "." + self->owner + ".part";
     const auto live = self->writing;
-    auto work = [self, folder = std::move(folder), ours, live] {
+    auto work = [self, folder = std::move(folder), live, old] {
         std::size_t removed = 0;
         std::set<std::pair<std::uint64_t, std::uint64_t>> seen;
         const auto found = [&](const std::filesystem::path& path) {
-            if (path.filename().string().ends_with(ours) && !live.contains(path))
-                removed += self->fs.remove(path) ? 0U : 1U;
+            const auto name = path.filename().string();
+            if (!name.ends_with(".part") || live.contains(path))
+                return;
+            const bool ours = name.ends_with("." + self->owner + ".part");
+            const auto note = self->fs.stat(note_beside(path));
+            const auto data = self->fs.stat(path);
+            const bool unused = data && data->modified < old && (!note || note->modified < old);
+            if (!unused && !(ours && !note))
+                return;
+            self->fs.remove(note_beside(path));
+            removed += self->fs.remove(path) ? 0U : 1U;
         };
         walk(self->fs, folder, found, seen);
         return removed;

@@ -5,6 +5,7 @@
 // disk work is on one lane, hashing on another.
 
 #include "core/model.hpp"
+#include "core/ranges.hpp"
 #include "net/async.hpp"
 #include "store/file_system.hpp"
 
@@ -28,13 +29,10 @@ template <class T> using file_result = boost::system::result<T, file_failure>;
 [[noreturn]] void throw_exception_from_error(const file_failure& f,
                                              const boost::source_location& where);
 
-struct byte_range {
-    std::uint64_t begin = 0;
-    std::uint64_t end = 0; // one past the last byte
-    bool operator==(const byte_range&) const = default;
-};
+using core::byte_range;
 
-// One model file that is being written. Dropped without publish(), it leaves nothing behind.
+// One model file that is being written. Dropped without publish() or keep(), it leaves nothing
+// behind.
 class model_writer {
 public:
     model_writer(model_writer&&) noexcept;
@@ -50,8 +48,11 @@ public:
     std::uint64_t size() const;           // written so far
     std::uint64_t frontier() const;       // of it, without a gap from the start
     std::vector<byte_range> have() const; // merged, in order
-    // What is written so far is on disk when it returns.
-    net::task<error_code> sync();
+    // What is written when it is called is on disk when it returns, and `note` beside it, in one
+    // step: the note may tell of those bytes, and model_files::note() finds it (downloads.md §3.6).
+    net::task<error_code> save(std::string note);
+    // From now on the file and its note stay when this is dropped, to be taken up by resume().
+    void keep();
 
     // Of the whole file, as lower-case hex; after the last byte.
     net::task<result<std::string>> sha256();
@@ -82,6 +83,12 @@ public:
     // Makes the folder when missing. Refuses at once when `size` does not fit on the disk.
     net::task<file_result<model_writer>> create(std::filesystem::path folder, std::string name,
                                                 std::optional<std::uint64_t> size);
+    // Goes on with a file that was kept, of which these bytes are there. What they hold is hashed
+    // again beside the writes to come.
+    net::task<file_result<model_writer>> resume(std::filesystem::path folder, std::string name,
+                                                std::uint64_t size, std::vector<byte_range> have);
+    // What was saved with a file that was kept; an error when there is none.
+    net::task<result<std::string>> note(std::filesystem::path folder, std::string name);
     // Every model file below the folder (webui.md §5), links followed, in order of path; an empty
     // list when there is no such folder.
     net::task<std::vector<found_file>> list(std::filesystem::path folder);
@@ -94,12 +101,18 @@ public:
     net::task<result<std::string>> read_text(std::filesystem::path file);
     net::task<error_code> replace_text(std::filesystem::path file, std::string text);
     net::task<error_code> remove(std::filesystem::path file);
-    // Our own partial files in the folder, left over from a crash; returns how many were removed.
-    net::task<std::size_t> sweep_partials(std::filesystem::path folder);
+    // Where large files are read through and hashed: for other long work on them.
+    net::lane& slow_lane();
+    // Removes partial files that nobody will take up: our own without a note, and anybody's that
+    // have not changed since `old`. Returns how many.
+    net::task<std::size_t> sweep_partials(std::filesystem::path folder, wall_time old);
 
 private:
     friend class model_writer;
     struct impl;
+    net::task<file_result<model_writer>> open_part(std::filesystem::path folder, std::string name,
+                                                   std::optional<std::uint64_t> size,
+                                                   std::vector<byte_range> have);
     std::shared_ptr<impl> impl_;
 };
 

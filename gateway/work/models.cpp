@@ -10,6 +10,8 @@ namespace gateway::work {
 namespace {
 // Beside every change of demand: failures are forgotten and lists looked at again this often.
 constexpr auto look_again = std::chrono::seconds(1);
+// A partial file that nobody has written to for so long is not taken up again (downloads.md §8).
+constexpr auto partials_kept = std::chrono::hours(24);
 
 bool is_lora(const core::model_ref& file) { return file.kind == core::model_kind::lora; }
 } // namespace
@@ -71,7 +73,8 @@ net::task<> model_library::look_around()
     for (const auto kind : {core::model_kind::checkpoint, core::model_kind::lora,
                             core::model_kind::embedding, core::model_kind::vae}) {
         const auto folder = options_.folders.of(kind);
-        const auto swept = co_await uses_.files.sweep_partials(folder);
+        const auto swept =
+            co_await uses_.files.sweep_partials(folder, uses_.time.wall() - partials_kept);
         if (swept > 0)
             log::info("partial downloads removed", {{"folder", folder.string()}, {"files", swept}});
         const auto found = co_await uses_.files.list(folder);

@@ -1,6 +1,5 @@
 #include "store/files.hpp"
 
-#include "store/ranges.hpp"
 #include "store/sha256.hpp"
 #include "support/fault_files.hpp"
 #include "support/temp_folder.hpp"
@@ -45,7 +44,25 @@ net::task<> do_append(model_writer& w, std::string bytes, error_code& out)
     out = co_await w.append(bytes);
 }
 
-net::task<> do_sync(model_writer& w, error_code& out) { out = co_await w.sync(); }
+net::task<> do_save(model_writer& w, std::string note, error_code& out)
+{
+    out = co_await w.save(std::move(note));
+}
+
+net::task<> do_resume(store::model_files& files, std::filesystem::path folder, std::string name,
+                      std::uint64_t size, std::vector<store::byte_range> have,
+                      std::optional<created>& out)
+{
+    auto writer = co_await files.resume(std::move(folder), std::move(name), size, std::move(have));
+    out.emplace(std::move(writer));
+}
+
+net::task<> do_note(store::model_files& files, std::filesystem::path folder, std::string name,
+                    std::optional<hashed>& out)
+{
+    auto text = co_await files.note(std::move(folder), std::move(name));
+    out.emplace(std::move(text));
+}
 
 net::task<> do_hash(model_writer& w, std::optional<hashed>& out)
 {
@@ -79,9 +96,10 @@ net::task<> do_read(store::model_files& files, std::filesystem::path file, std::
     out.emplace(std::move(bytes));
 }
 
-net::task<> do_sweep(store::model_files& files, std::filesystem::path folder, std::size_t& out)
+net::task<> do_sweep(store::model_files& files, std::filesystem::path folder, wall_time old,
+                     std::size_t& out)
 {
-    out = co_await files.sweep_partials(std::move(folder));
+    out = co_await files.sweep_partials(std::move(folder), old);
 }
 
 struct files_world : world {
@@ -97,6 +115,33 @@ struct files_world : world {
         std::optional<created> out;
         run(do_create(files, models, name, size, out));
         return std::move(out.value());
+    }
+    created resume(const std::string& name, std::uint64_t size, std::vector<store::byte_range> have)
+    {
+        std::optional<created> out;
+        run(do_resume(files, models, name, size, std::move(have), out));
+        return std::move(out.value());
+    }
+    error_code save(model_writer& w, std::string note)
+    {
+        error_code ec;
+        run(do_save(w, std::move(note), ec));
+        return ec;
+    }
+    std::string note(const std::string& name)
+    {
+        std::optional<hashed> out;
+        run(do_note(files, models, name, out));
+        return out->has_value() ? out->value() : "none: " + out->error().message();
+    }
+    // `bytes` of a file, kept together with this note.
+    void keep(const std::string& name, std::uint64_t at, const std::string& bytes,
+              const std::string& note)
+    {
+        auto w = create(name, 6);
+        BOOST_TEST(!write(*w, at, bytes));
+        BOOST_TEST(!save(*w, note));
+        w->keep();
     }
     error_code append(model_writer& w, std::string bytes)
     {
@@ -292,10 +337,7 @@ BOOST_AUTO_TEST_CASE(write_back_is_started_early_in_large_steps)
     for (std::uint64_t at = 0; at < (std::uint64_t{72} << 20); at += piece.size())
         BOOST_TEST(!write(*w, at, piece));
     BOOST_TEST(faults.calls(call::start_sync) == 2);
-    error_code ec;
-    run(do_sync(*w, ec));
-    BOOST_TEST(!ec);
-    BOOST_TEST(faults.calls(call::sync) == 1);
+    BOOST_TEST(faults.calls(call::sync) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_name_that_is_taken_by_the_same_file_is_fine)
@@ -492,51 +534,113 @@ BOOST_AUTO_TEST_CASE(a_piece_of_a_file_is_read)
     BOOST_TEST((out->error() == errc::io_error));
 }
 
-BOOST_AUTO_TEST_CASE(only_our_own_partial_files_are_swept_and_not_those_in_use)
+BOOST_AUTO_TEST_CASE(what_was_kept_is_gone_on_with_and_hashed_as_a_whole)
+{
+    keep("style", 3, "def", "first note");
+    BOOST_TEST(note("style") == "first note");
+
+    auto w = resume("style", 6, {{3, 6}});
+    BOOST_REQUIRE(w.has_value());
+    BOOST_TEST(w->size() == 3u);
+    BOOST_TEST((write(*w, 4, "x") == errc::invalid_argument));
+    BOOST_TEST(!write(*w, 0, "abc"));
+
+    BOOST_TEST(sha256(*w).value() == hash_of("abcdef"));
+    BOOST_TEST(publish(*w, "style.pt").has_value());
+    BOOST_TEST(content("style.pt") == "abcdef");
+    BOOST_TEST(entries() == 1u); // the note has gone with the partial file
+}
+
+BOOST_AUTO_TEST_CASE(a_writer_that_is_dropped_takes_its_note_along)
+{
+    keep("style", 0, "abc", "note");
+    auto w = resume("style", 6, {{0, 3}});
+    BOOST_TEST(w.has_value());
+    w = created(boost::system::in_place_error, store::file_failure{});
+    BOOST_TEST(entries() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_begins_anew_has_no_old_note)
+{
+    keep("style", 0, "abc", "note");
+    auto w = create("style", 6);
+    BOOST_TEST(note("style").starts_with("none"));
+    BOOST_TEST(!write(*w, 0, "ABCDEF"));
+    BOOST_TEST(sha256(*w).value() == hash_of("ABCDEF"));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_there_any_more_cannot_be_gone_on_with)
+{
+    BOOST_TEST(resume("style", 6, {{0, 3}}).has_error());
+    keep("style", 0, "abc", "note");
+    std::filesystem::resize_file(models / "style.0badcafe.part", 2);
+    BOOST_TEST(resume("style", 6, {{0, 3}}).has_error());
+}
+
+BOOST_AUTO_TEST_CASE(a_note_is_on_disk_after_the_bytes_it_tells_of)
+{
+    auto w = create("style", 6);
+    BOOST_TEST(!write(*w, 0, "abc"));
+    faults.fail(call::sync, 1, EIO);
+    BOOST_TEST((save(*w, "note") == errc::io_error));
+    BOOST_TEST(note("style").starts_with("none"));
+    BOOST_TEST((write(*w, 3, "def") == errc::io_error)); // a failed sync is never forgotten
+}
+
+BOOST_AUTO_TEST_CASE(a_note_that_cannot_be_replaced_leaves_the_old_one)
+{
+    for (const auto what : {call::write, call::rename}) {
+        auto w = create("style", 6);
+        BOOST_TEST(!write(*w, 0, "abc"));
+        BOOST_TEST(!save(*w, "old"));
+        faults.fail(what, 1, ENOSPC);
+        BOOST_TEST((save(*w, "new") == errc::no_space_on_device));
+        BOOST_TEST(note("style") == "old");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_another_process_writes_is_left_alone)
+{
+    keep("style", 0, "abc", "note");
+    faults.fail(call::lock, 1, EWOULDBLOCK);
+    const auto w = resume("style", 6, {{0, 3}});
+    BOOST_REQUIRE(w.has_error());
+    BOOST_TEST(!w.error().permanent);
+    BOOST_TEST(has(w.error().what, "another process"), w.error().what);
+    faults.fail(call::lock, 1, EWOULDBLOCK);
+    BOOST_TEST(create("style", 6).has_error());
+    BOOST_TEST(content("style.0badcafe.part").starts_with("abc"));
+    BOOST_TEST(note("style") == "note");
+}
+
+BOOST_AUTO_TEST_CASE(partial_files_that_nobody_will_take_up_are_swept)
 {
     put("mine.0badcafe.part", "x");
     put("sub/mine.0badcafe.part", "x");
+    put("kept.0badcafe.part", "x");
+    put("kept.0badcafe.part.meta", "x");
     put("theirs.12345678.part", "x");
+    put("old.12345678.part", "x");
+    put("old.12345678.part.meta", "x");
+    put("old.0badcafe.part", "x");
+    put("old.0badcafe.part.meta", "x");
     put("model.pt", "x");
+    const auto now = std::filesystem::file_time_type::clock::now();
+    for (const auto* name : {"old.12345678.part", "old.12345678.part.meta", "old.0badcafe.part",
+                             "old.0badcafe.part.meta", "model.pt"})
+        std::filesystem::last_write_time(models / name, now - std::chrono::hours(25));
     auto w = create("live");
 
     std::size_t removed = 0;
-    run(do_sweep(files, models, removed));
+    const auto wall = std::chrono::time_point_cast<wall_duration>(std::chrono::system_clock::now());
+    run(do_sweep(files, models, wall - std::chrono::hours(24), removed));
 
-    BOOST_TEST(removed == 2u);
-    BOOST_TEST(std::filesystem::exists(models / "theirs.12345678.part"));
+    BOOST_TEST(removed == 4u);
+    for (const auto* name :
+         {"kept.0badcafe.part", "kept.0badcafe.part.meta", "theirs.12345678.part", "model.pt"})
+        BOOST_TEST(std::filesystem::exists(models / name), name);
     BOOST_TEST(std::filesystem::exists(w->part()));
-    BOOST_TEST(std::filesystem::exists(models / "model.pt"));
-}
-
-BOOST_AUTO_TEST_CASE(ranges_grow_together)
-{
-    std::mt19937 random(5);
-    for (int round = 0; round < 200; ++round) {
-        store::ranges all;
-        std::vector<bool> there(60, false);
-        for (int i = 0; i < 40; ++i) {
-            const auto begin = random() % 60;
-            const auto end = begin + random() % (61 - begin);
-            const bool is_free = std::none_of(there.begin() + static_cast<std::ptrdiff_t>(begin),
-                                              there.begin() + static_cast<std::ptrdiff_t>(end),
-                                              [](bool b) { return b; });
-            BOOST_TEST(all.add(begin, end) == is_free);
-            for (auto b = begin; is_free && b < end; ++b)
-                there[b] = true;
-        }
-        std::vector<bool> claimed(60, false);
-        std::uint64_t last = 0;
-        for (const auto& [begin, end] : all.all()) {
-            BOOST_TEST((begin > last || last == 0));
-            for (auto b = begin; b < end; ++b)
-                claimed[b] = true;
-            last = end;
-        }
-        BOOST_TEST((claimed == there));
-        const auto gap = std::find(there.begin(), there.end(), false) - there.begin();
-        BOOST_TEST(all.frontier() == static_cast<std::uint64_t>(gap));
-    }
+    BOOST_TEST(!std::filesystem::exists(models / "old.0badcafe.part.meta"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

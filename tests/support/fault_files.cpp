@@ -102,6 +102,12 @@ error_code fault_files::allocate(int fd, std::uint64_t size)
     return ec ? ec : real_.allocate(fd, size);
 }
 
+error_code fault_files::lock(int fd)
+{
+    const auto ec = ask(call::lock);
+    return ec ? ec : real_.lock(fd);
+}
+
 error_code fault_files::rename(const std::filesystem::path& from, const std::filesystem::path& to)
 {
     const auto ec = ask(call::rename);

@@ -22,6 +22,7 @@ public:
         start_sync,
         truncate,
         allocate,
+        lock,
         rename,
         link,
         remove,
@@ -49,6 +50,7 @@ public:
     error_code start_sync(int fd, std::uint64_t offset, std::uint64_t size) override;
     error_code truncate(int fd, std::uint64_t size) override;
     error_code allocate(int fd, std::uint64_t size) override;
+    error_code lock(int fd) override;
     error_code rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
     error_code link(const std::filesystem::path& from, const std::filesystem::path& to) override;
     error_code remove(const std::filesystem::path& file) override;
