@@ -138,11 +138,19 @@ std::string message_of(std::string_view body)
 
 std::optional<std::chrono::seconds> retry_after(const header_lookup& headers)
 {
-    const auto text = headers("retry-after");
+    auto text = headers("retry-after");
+    // RateLimit: "resolvers";r=0;t=55 – nothing is left for 55 s (downloads.md §1.4).
+    const auto limit = headers("ratelimit");
+    const auto reset = limit.find(";t=");
+    if (limit.find(";r=0;") != std::string_view::npos && reset != std::string_view::npos) {
+        text = limit.substr(reset + 3);
+        text = text.substr(0, text.find_first_of(";, "));
+    }
     std::int64_t seconds = 0;
     const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seconds);
     if (ec != std::errc{} || end != text.data() + text.size() || seconds < 0)
         return std::nullopt;
+    seconds += reset == std::string_view::npos ? 0 : 1;
     return std::chrono::seconds(std::min<std::int64_t>(seconds, 900)); // downloads.md §3.3
 }
 
@@ -222,6 +230,99 @@ source_facts read_source_facts(hub from, const header_lookup& headers)
     const auto [end, ec] = std::from_chars(size.data(), size.data() + size.size(), n);
     if (ec == std::errc{} && !size.empty() && end == size.data() + size.size())
         facts.size = n;
+    if (const auto commit = headers("x-repo-commit"); is_hex(commit, 40))
+        facts.commit = commit;
+    return facts;
+}
+
+std::string pinned_url(const model_source& source, const std::string& commit)
+{
+    constexpr std::string_view mark = "/resolve/";
+    const auto at = source.url.find(mark);
+    if (source.from != hub::huggingface || commit.empty() || at == std::string::npos)
+        return source.url;
+    const auto revision = at + mark.size();
+    const auto end = source.url.find('/', revision);
+    return end == std::string::npos
+               ? source.url
+               : source.url.substr(0, revision) + commit + source.url.substr(end);
+}
+
+std::string description_url(const model_source& source)
+{
+    constexpr std::string_view mark = "/api/download/models/";
+    const auto at = source.url.find(mark);
+    if (source.from != hub::civitai || at == std::string::npos)
+        return {};
+    const auto id = source.url.substr(at + mark.size());
+    return source.url.substr(0, at) + "/api/v1/model-versions/" +
+           id.substr(0, id.find_first_of("?/"));
+}
+
+namespace {
+
+// Whether every parameter of the link that chooses among files is met by this one.
+bool is_meant(const boost::json::object& file, std::string query)
+{
+    const auto wanted_id = take_parameter(query, "fileId");
+    if (!wanted_id.empty()) {
+        const auto* id = file.if_contains("id");
+        return id != nullptr && id->is_int64() && std::to_string(id->get_int64()) == wanted_id;
+    }
+    const auto* meta = file.if_contains("metadata");
+    const auto text_in = [](const boost::json::value* from, std::string_view key) -> std::string {
+        const auto* value =
+            from == nullptr || !from->is_object() ? nullptr : from->get_object().if_contains(key);
+        return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+    };
+    bool chosen = false;
+    for (const auto key : {"format", "size", "fp"}) {
+        const auto wanted = take_parameter(query, key);
+        chosen = chosen || !wanted.empty();
+        if (!wanted.empty() && !iequals(wanted, text_in(meta, key)))
+            return false;
+    }
+    const auto type = take_parameter(query, "type");
+    const auto* own_type = file.if_contains("type");
+    if (!type.empty() && own_type != nullptr && own_type->is_string())
+        return iequals(type, std::string_view(own_type->get_string()));
+    const auto* primary = file.if_contains("primary");
+    return chosen || (primary != nullptr && primary->is_bool() && primary->get_bool());
+}
+
+} // namespace
+
+// A link without fileId may mean another file for the owner of a token (downloads.md §2.1), so only
+// a description that leaves no choice is believed.
+source_facts read_description(const model_source& source, std::string_view body)
+{
+    source_facts facts;
+    boost::system::error_code ec;
+    const auto root = boost::json::parse(body, ec);
+    const auto* object = ec ? nullptr : root.if_object();
+    const auto* files = object == nullptr ? nullptr : object->if_contains("files");
+    if (files == nullptr || !files->is_array())
+        return facts;
+    const auto question = source.url.find('?');
+    const std::string query = question == std::string::npos ? "" : source.url.substr(question + 1);
+    const boost::json::object* meant = nullptr;
+    for (const auto& item : files->get_array()) {
+        const auto* file = item.if_object();
+        if (file == nullptr || !is_meant(*file, query))
+            continue;
+        if (meant != nullptr)
+            return facts;
+        meant = file;
+    }
+    const auto only = query.find("fileId=") != std::string::npos || files->get_array().size() == 1;
+    if (meant == nullptr || !only)
+        return facts;
+    const auto* hashes = meant->if_contains("hashes");
+    const auto* sum = hashes != nullptr && hashes->is_object()
+                          ? hashes->get_object().if_contains("SHA256")
+                          : nullptr;
+    if (sum != nullptr && sum->is_string() && is_hex(std::string_view(sum->get_string()), 64))
+        facts.sha256 = to_lower(std::string_view(sum->get_string()));
     return facts;
 }
 

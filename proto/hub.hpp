@@ -36,8 +36,17 @@ using header_lookup = std::function<std::string_view(std::string_view lower_case
 struct source_facts {
     std::string sha256; // lower-case hex; empty when unknown
     std::optional<std::uint64_t> size;
+    std::string commit; // what a revision of Hugging Face points at
 };
 source_facts read_source_facts(hub from, const header_lookup& headers);
+
+// The same file by its commit, so that a branch that moves cannot mix two versions of it.
+std::string pinned_url(const model_source& source, const std::string& commit);
+
+// Where Civitai describes what a download link means (downloads.md §2.2); empty for other sources.
+std::string description_url(const model_source& source);
+// The file of the description that the link means: its sha256; nothing when it cannot be told.
+source_facts read_description(const model_source& source, std::string_view body);
 
 // Why there is no file, and whether asking again may help.
 struct source_refusal {

@@ -78,4 +78,55 @@ BOOST_AUTO_TEST_CASE(a_redirect_to_a_login_page_is_seen)
     BOOST_TEST(!is_login_redirect("https://cdn.test/loginless/x.safetensors"));
 }
 
+BOOST_AUTO_TEST_CASE(a_commit_stands_for_the_branch_once_it_is_known)
+{
+    const auto source = parse_model_source("https://huggingface.co/a/b/resolve/main/d/x.pt", home);
+    const std::string commit(40, 'c');
+    BOOST_TEST(pinned_url(*source, commit) ==
+               "https://huggingface.co/a/b/resolve/" + commit + "/d/x.pt");
+    BOOST_TEST(pinned_url(*source, "") == source->url);
+    const auto other = parse_model_source("https://files.test/resolve/main/x", home);
+    BOOST_TEST(pinned_url(*other, commit) == other->url);
+}
+
+BOOST_AUTO_TEST_CASE(a_reset_of_a_rate_limit_is_waited_for)
+{
+    const std::map<std::string, std::string, std::less<>> headers{
+        {"ratelimit", "\"resolvers\";r=0;t=55"}};
+    const header_lookup lookup = [&headers](std::string_view name) -> std::string_view {
+        const auto at = headers.find(name);
+        return at == headers.end() ? std::string_view() : std::string_view(at->second);
+    };
+    const auto why = explain_refusal(hub::huggingface, 429, lookup, "", false);
+    BOOST_TEST(why.wait.value().count() == 56);
+}
+
+BOOST_AUTO_TEST_CASE(civitai_describes_the_file_of_a_link)
+{
+    const std::string sum(64, 'A');
+    const auto of = [](std::string_view query) {
+        return parse_model_source("https://civitai.com/api/download/models/7" + std::string(query),
+                                  home);
+    };
+    const auto plain = of("");
+    BOOST_TEST(description_url(*plain) == "https://civitai.com/api/v1/model-versions/7");
+    BOOST_TEST(description_url(*of("?type=Model")) ==
+               "https://civitai.com/api/v1/model-versions/7");
+    const auto one = R"({"files":[{"id":5,"type":"Model","primary":true,"hashes":{"SHA256":")" +
+                     sum + R"("}}]})";
+    BOOST_TEST(read_description(*plain, one).sha256 == std::string(64, 'a'));
+    const auto two = R"({"files":[{"id":5,"primary":true,"hashes":{"SHA256":")" + sum +
+                     R"("}},{"id":6,"hashes":{"SHA256":")" + std::string(64, 'B') + R"("}}]})";
+    BOOST_TEST(read_description(*plain, two).sha256 == ""); // the account chooses
+    BOOST_TEST(read_description(*of("?fileId=6"), two).sha256 == std::string(64, 'b'));
+    BOOST_TEST(read_description(*of("?fileId=9"), two).sha256 == "");
+    for (const char* nonsense : {"", "[]", "{}", R"({"files":7})", R"({"files":[7]})"})
+        BOOST_TEST(read_description(*plain, nonsense).sha256 == "");
+}
+
+BOOST_AUTO_TEST_CASE(only_civitai_describes_files)
+{
+    BOOST_TEST(description_url(*parse_model_source("https://files.test/x", home)) == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
