@@ -152,6 +152,37 @@ void check_numbers(loaded& l)
                                   show_time(download.backoff)});
 }
 
+// The usual variables, in either case; a proxy that is set by hand wins.
+void settle_proxy(loaded& l, const sources& from)
+{
+    auto& download = l.settings.download;
+    const auto find = [&from](std::initializer_list<const char*> names_of) -> std::string {
+        for (const auto* name : names_of) {
+            if (const std::string* value = variable(from, name);
+                value != nullptr && !value->empty())
+                return *value;
+        }
+        return {};
+    };
+    if (download.proxy == "environment") {
+        download.proxy = find({"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"});
+        auto direct = find({"no_proxy", "NO_PROXY"});
+        for (std::string_view rest = direct; !rest.empty();) {
+            const auto end = std::min(rest.find(','), rest.size());
+            if (const auto host = trim(rest.substr(0, end)); !host.empty())
+                download.no_proxy.emplace_back(host);
+            rest.remove_prefix(std::min(end + 1, rest.size()));
+        }
+    }
+    if (download.proxy.empty())
+        return;
+    if (!download.proxy.starts_with("http://"))
+        l.problems.push_back({origin_of(l, "download.proxy"),
+                              "the proxy must be a URL such as \"http://proxy.lan:3128\""});
+    l.notes.push_back("download.proxy: downloads go through a proxy; that it may not connect to "
+                      "private addresses is checked for the proxy alone, not for the servers");
+}
+
 // What decisions.md 21 and 22 want said at start.
 void note_exemptions(loaded& l)
 {
@@ -161,6 +192,8 @@ void note_exemptions(loaded& l)
                           " and may be a private address");
     for (const std::string& host : s.download.exempt_hosts)
         l.notes.push_back("download.exempt_hosts: " + host + " may use http and private addresses");
+    if (s.download.allow_pickle)
+        l.notes.push_back("download.allow_pickle: files are taken that run code when loaded");
     if (s.recovery.clean_caches)
         l.notes.push_back("recovery.clean_caches: files are deleted under a WebUI that may run");
 }
@@ -197,6 +230,7 @@ void derive(loaded& into, const sources& from)
     settle_folders(into, from);
     settle_webuis(into);
     check_numbers(into);
+    settle_proxy(into, from);
     note_exemptions(into);
 }
 

@@ -185,6 +185,11 @@ struct download_settings {
     milliseconds backoff = seconds(1); // doubles up to max_backoff, with jitter
     milliseconds max_backoff = seconds(30);
     std::int64_t files_at_once = 6;
+    std::int64_t connections = 8; // of one download, when they make it faster
+    std::int64_t first_connections = 1;
+    std::int64_t host_connections = 16;
+    std::int64_t total_connections = 32;
+    bytes bandwidth = 0; // per second, of all together; 0: no limit
     bytes max_checkpoint = 30 * gib;
     bytes max_lora = 4 * gib;
     bytes max_vae = 4 * gib;
@@ -193,6 +198,11 @@ struct download_settings {
     std::string huggingface_endpoint = "https://huggingface.co";
     std::string huggingface_token;
     std::string civitai_token;
+    std::map<std::string, std::string> credentials; // host pattern → token, or a file with it
+    names allow_folders;                            // for file:// URLs
+    bool allow_pickle = false;                      // .ckpt and .pt run code when loaded
+    std::string proxy; // "http://host:port"; load() reads the environment for "environment"
+    names no_proxy;    // hosts that are asked directly; ".example.org" for all below it
 
     download_settings(); // fills allow_hosts
 };

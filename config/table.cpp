@@ -95,6 +95,16 @@ bool is_origin(std::string_view text)
            text.size() > host + 3 && text.find_first_of(" \t\r\n/*,", host + 3) == text.npos;
 }
 
+bool is_credential_host(std::string_view text) { return is_host(text) || is_host_pattern(text); }
+
+bool is_proxy(std::string_view text)
+{
+    const auto host = text.substr(std::min(text.find('@') + 1, text.size()));
+    return text == "environment" ||
+           (text.starts_with("http://") &&
+            is_origin(host == text ? text : "http://" + std::string(host)));
+}
+
 void add_server(std::vector<setting>& all)
 {
     using t = server_settings;
@@ -385,6 +395,16 @@ void add_download(std::vector<setting>& all)
         .add("backoff", &t::backoff, time(1ms, 1h), "Wait before that; doubles each time.")
         .add("max_backoff", &t::max_backoff, time(1ms, 24h), "The longest such wait.")
         .add("files_at_once", &t::files_at_once, number(1, 256), "Downloads that run side by side.")
+        .add("connections", &t::connections, number(1, 64),
+             "Connections that one download may use; it uses as many as make it faster.")
+        .add("first_connections", &t::first_connections, number(1, 64),
+             "Connections that a download begins with, once its server is known to serve parts.")
+        .add("host_connections", &t::host_connections, number(1, 1024),
+             "Connections of all downloads to one host.")
+        .add("total_connections", &t::total_connections, number(1, 4096),
+             "Connections of all downloads.")
+        .add("bandwidth", &t::bandwidth, size(0, 1024 * gib),
+             "What all downloads together may bring in a second. 0: no limit.")
         .add("max_checkpoint", &t::max_checkpoint, size(1, 1024 * gib), "Largest checkpoint.")
         .add("max_lora", &t::max_lora, size(1, 1024 * gib), "Largest LoRA.")
         .add("max_vae", &t::max_vae, size(1, 1024 * gib), "Largest VAE.")
@@ -401,7 +421,24 @@ void add_download(std::vector<setting>& all)
         .add("civitai_token", &t::civitai_token, text(), "Token for Civitai.")
         .secret()
         .also("CIVITAI_API_TOKEN")
-        .also("CIVITAI_TOKEN");
+        .also("CIVITAI_TOKEN")
+        .add("credentials", &t::credentials,
+             map_of("a table such as { \"files.example.org\" = \"<token>\" }", is_credential_host,
+                    [](std::string_view token) { return !token.empty(); }),
+             "Tokens by host or host pattern, sent as Bearer unless they say Basic or Bearer.")
+        .secret()
+        .add("allow_folders", &t::allow_folders,
+             list("absolute folders such as \"/mnt/models\"",
+                  [](std::string_view path) { return path.starts_with('/'); }),
+             "Folders that file:// URLs may point into. None: file:// is refused.")
+        .add("allow_pickle", &t::allow_pickle, yes_or_no(),
+             "Take .ckpt and .pt files, which run code when a WebUI loads them.")
+        .add("proxy", &t::proxy,
+             text("\"environment\" or a URL such as \"http://proxy.lan:3128\"", is_proxy),
+             "Proxy for https downloads. environment: HTTPS_PROXY, ALL_PROXY and NO_PROXY.")
+        .secret()
+        .add("no_proxy", &t::no_proxy, list("hosts such as \"files.lan\" or \".example.org\""),
+             "Hosts that are asked directly.");
 }
 
 void add_net(std::vector<setting>& all)

@@ -2,6 +2,7 @@
 
 #include "app/serve.hpp"
 #include "config/settings.hpp"
+#include "tools/models_pull.hpp"
 #include "tools/simulate.hpp"
 #include "tools/store.hpp"
 
@@ -66,6 +67,14 @@ int serve(const configuration& from)
     }
 }
 
+int pull(const configuration& from, const tools::pull_options& options)
+{
+    const auto settings = config::load_from_system(from.file, from.flags);
+    if (!settings.ok())
+        return refuse(settings);
+    return tools::pull(options, settings.settings);
+}
+
 int check(const configuration& from)
 {
     const auto settings = config::load_from_system(from.file, from.flags);
@@ -121,6 +130,13 @@ int main(int argc, char** argv)
     auto* simulating = program.add_subcommand("simulate", "pretend to be a WebUI with a GPU");
     tools::add_simulate_flags(*simulating, simulated);
 
+    auto* models = program.add_subcommand("models", "look after the model files");
+    models->require_subcommand(1);
+    tools::pull_options pulled;
+    auto* pulling = models->add_subcommand("pull", "bring model files into the folders");
+    tools::add_pull_flags(*pulling, pulled);
+    settings.add_to(*pulling);
+
     CLI11_PARSE(program, argc, argv);
     if (*serving)
         return serve(settings);
@@ -130,5 +146,7 @@ int main(int argc, char** argv)
         return print(settings);
     if (*verifying)
         return check_store(settings);
+    if (*pulling)
+        return pull(settings, pulled);
     return tools::simulate(simulated);
 }

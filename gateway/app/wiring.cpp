@@ -1,6 +1,7 @@
 #include "app/wiring.hpp"
 
 #include "api/submission.hpp"
+#include "work/fetch_settings.hpp"
 
 #include <unistd.h>
 
@@ -140,18 +141,7 @@ work::model_library::options model_options(const config::settings& from)
     o.listing_interval = from.models.after_download_settle;
     o.listing_tries = static_cast<int>(from.models.after_download_tries);
     o.files_at_once = static_cast<std::size_t>(d.files_at_once);
-    o.fetch.allow_hosts = d.allow_hosts;
-    o.fetch.exempt_hosts = d.exempt_hosts;
-    o.fetch.connect_timeout = d.connect_timeout;
-    o.fetch.header_timeout = d.header_timeout;
-    o.fetch.stall_timeout = d.stall_timeout;
-    o.fetch.redirects = static_cast<int>(d.redirects);
-    o.fetch.retries = static_cast<int>(d.retries);
-    o.fetch.backoff = {.first = d.backoff, .cap = d.max_backoff};
-    o.fetch.progress_log_each = d.progress_log_each;
-    o.fetch.huggingface_endpoint = d.huggingface_endpoint;
-    o.fetch.huggingface_token = d.huggingface_token;
-    o.fetch.civitai_token = d.civitai_token;
+    o.fetch = work::fetch_options_from(d);
     o.limit_of = {d.max_checkpoint, d.max_lora, d.max_embedding, d.max_vae};
     return o;
 }

@@ -41,7 +41,7 @@ std::uint64_t model_library::size_limits::of(core::model_kind kind) const
 model_library::model_library(net::executor ex, parts uses, options chosen)
     : uses_(std::move(uses)),
       options_(std::move(chosen)),
-      fetcher_(uses_.http, uses_.time, uses_.files, options_.fetch, uses_.random),
+      fetcher_(ex, uses_.http, uses_.time, uses_.files, options_.fetch, uses_.random),
       changes_(ex)
 {
 }

@@ -1,118 +1,9 @@
-#include "work/fetch.hpp"
-
-#include "store/sha256.hpp"
-#include "support/fake_net.hpp"
-#include "support/fault_files.hpp"
-#include "support/model_file.hpp"
-#include "support/temp_folder.hpp"
-
-#include <boost/test/unit_test.hpp>
+#include "work/fetching.hpp"
 
 #include <cerrno>
-#include <fstream>
-#include <sstream>
 
 using namespace gateway;
-using namespace std::chrono_literals;
-using test::answer;
-using test::heard;
-using test::model_file;
-using test::sha256_of;
-
-namespace {
-
-const std::string hub = "https://huggingface.co";
-const std::string storage = "https://cdn-lfs.hf.co";
-const std::string file_url = hub + "/someone/model/resolve/main/dream.safetensors";
-const std::string file_path = "/someone/model/resolve/main/dream.safetensors";
-
-struct fetching : test::world {
-    fetching()
-    {
-        options.allow_hosts = {"huggingface.co", "*.hf.co", "civitai.com"};
-        options.huggingface_token = "hf_secretsecretsecret";
-        options.civitai_token = "civitai-secret";
-        order.file = {core::model_kind::checkpoint, "dream", file_url, ""};
-        order.folder = folder / "Stable-diffusion";
-        order.size_limit = 50'000'000;
-        serve(hub, [this](const heard&) { return file; });
-    }
-
-    void serve(const std::string& origin, test::fake_server::handler h)
-    {
-        wires.at(origin).on_request(std::move(h));
-    }
-    boost::system::result<work::fetched_file, work::fetch_failure> fetch()
-    {
-        work::fetcher f(http, time, files, options, [] { return 0.0; });
-        std::optional<boost::system::result<work::fetched_file, work::fetch_failure>> got;
-        start(keep(f.fetch(order, progress), got));
-        run_until([&] { return got.has_value(); }, 6h);
-        return std::move(got.value());
-    }
-    template <class T> static net::task<> keep(net::task<T> from, std::optional<T>& into)
-    {
-        auto value = co_await std::move(from);
-        into.emplace(std::move(value));
-    }
-    // The whole folder must hold nothing but what is named.
-    std::vector<std::string> there() const
-    {
-        std::vector<std::string> names;
-        if (std::filesystem::exists(order.folder))
-            for (const auto& e : std::filesystem::directory_iterator(order.folder))
-                names.push_back(e.path().filename().string());
-        return names;
-    }
-    std::string content() const
-    {
-        std::ifstream in(order.folder / "dream.safetensors", std::ios::binary);
-        std::ostringstream text;
-        text << in.rdbuf();
-        return text.str();
-    }
-    void check_fetched()
-    {
-        const auto got = fetch();
-        BOOST_TEST(got.has_value(), (got.has_value() ? "" : got.error().reason));
-        BOOST_TEST(content() == file.body);
-        BOOST_TEST(there().size() == 1u);
-    }
-    // Fails with this in its reason, and leaves nothing behind. How many requests it took.
-    void check_fails(std::string_view why, bool permanent)
-    {
-        const auto got = fetch();
-        BOOST_REQUIRE(!got.has_value());
-        BOOST_TEST(got.error().reason.find(why) != std::string::npos, got.error().reason);
-        BOOST_TEST(got.error().reason.find("checkpoint 'dream'") != std::string::npos);
-        BOOST_TEST(got.error().permanent == permanent);
-        BOOST_TEST(got.error().reason.find("secret") == std::string::npos);
-        BOOST_TEST(there().empty());
-    }
-    const std::vector<heard>& asked(const std::string& origin)
-    {
-        return wires.at(origin).requests();
-    }
-
-    test::temp_folder folder;
-    test::fault_files disk_faults;
-    net::lane disk{"disk", 0};
-    net::lane hash{"hash", 0};
-    store::model_files files{disk_faults, disk, hash, "0a1b2c3d"};
-    net::deadline_wheel wheel{ex(), time};
-    test::fake_net wires{*this};
-    net::client http{wires, time, wheel};
-    work::fetch_options options;
-    work::fetch_order order;
-    work::fetch_progress progress;
-    answer file = [] {
-        answer a(200, model_file(100'000));
-        a.type = "application/octet-stream";
-        return a;
-    }();
-};
-
-} // namespace
+using namespace gateway::test;
 
 BOOST_FIXTURE_TEST_SUITE(fetch_, fetching)
 
@@ -321,8 +212,11 @@ BOOST_AUTO_TEST_CASE(a_token_in_the_url_is_sent_as_a_header_and_never_told)
 
     check_fails("404", true);
 
-    BOOST_TEST(asked(civitai).at(0).header("authorization") == "Bearer job-secret");
-    BOOST_TEST(asked(civitai).at(0).target == "/api/download/models/12");
+    const auto downloads = wires.at(civitai).requests_for("/api/download/models/12");
+    BOOST_REQUIRE(downloads.size() == 1u);
+    BOOST_TEST(downloads[0].header("authorization") == "Bearer job-secret");
+    BOOST_TEST(downloads[0].target == "/api/download/models/12");
+    BOOST_TEST(asked(civitai).at(0).header("authorization") == ""); // the description is public
 }
 
 BOOST_AUTO_TEST_CASE(no_token_is_sent_to_hosts_that_are_no_hub)
@@ -456,7 +350,7 @@ BOOST_AUTO_TEST_CASE(a_size_that_the_hub_contradicts_is_noticed_without_a_length
     });
     serve(storage, [this](const heard&) { return file; });
     file.end = answer::ending::closed;
-    options.retries = 1;
+    options.limits.retries = 1;
     const auto got = fetch();
     BOOST_TEST(!got.has_value());
     BOOST_TEST(there().empty());
@@ -554,7 +448,7 @@ BOOST_AUTO_TEST_CASE(a_stall_ends_after_30_seconds)
 {
     file.end = answer::ending::stalled;
     file.part = file.head_size() + 1000;
-    options.retries = 0;
+    options.limits.retries = 0;
     const auto began = time.now();
     const auto got = fetch();
     BOOST_TEST(!got.has_value());
@@ -573,6 +467,23 @@ BOOST_AUTO_TEST_CASE(a_server_that_cannot_be_reached_is_asked_again)
     BOOST_TEST(wires.at(hub).connects() == 12);
 }
 
+BOOST_AUTO_TEST_CASE(a_download_that_nobody_wants_ends_and_says_so)
+{
+    std::stop_source enough;
+    order.stop = enough.get_token();
+    serve(hub, [&](const heard&) {
+        enough.request_stop();
+        return file;
+    });
+
+    const auto got = fetch();
+
+    BOOST_REQUIRE(!got.has_value());
+    BOOST_TEST(got.error().cancelled);
+    BOOST_TEST(!got.error().permanent);
+    BOOST_TEST(!std::filesystem::exists(order.folder / "dream.safetensors"));
+}
+
 // --- our own disk ---
 
 BOOST_AUTO_TEST_CASE(a_full_disk_is_told_before_a_byte_is_fetched)
@@ -589,7 +500,7 @@ BOOST_AUTO_TEST_CASE(a_disk_that_fills_up_at_any_call_leaves_nothing_behind)
 {
     using call = test::fault_files::call;
     file.body = model_file(1'000'000);
-    options.retries = 0;
+    options.limits.retries = 0;
     for (const auto what :
          {call::make_folders, call::open, call::write, call::sync, call::link, call::sync_folder})
         for (int nth = 1; nth <= 5; ++nth) {
@@ -600,8 +511,10 @@ BOOST_AUTO_TEST_CASE(a_disk_that_fills_up_at_any_call_leaves_nothing_behind)
             disk_faults.heal();
             BOOST_TEST_CONTEXT("call " << static_cast<int>(what) << " number " << nth)
             {
-                // link falls back to rename where a file system has no links
-                if (hit && what != call::link) {
+                // link falls back to rename where a file system has no links, and the first
+                // file that is opened is the note of an earlier try, which need not be there
+                const bool harmless = what == call::link || (what == call::open && nth == 1);
+                if (hit && !harmless) {
                     BOOST_REQUIRE(!got.has_value());
                     BOOST_TEST(got.error().reason.find("No space left") != std::string::npos,
                                got.error().reason);

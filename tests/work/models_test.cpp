@@ -343,7 +343,7 @@ BOOST_AUTO_TEST_CASE(a_corrected_url_is_tried_at_once)
 
 BOOST_AUTO_TEST_CASE(a_passing_failure_is_forgotten_soon)
 {
-    options.fetch.retries = 0;
+    options.fetch.limits.retries = 0;
     remote["/Rare"] = answer(503, "");
     begin_library();
     check_failed(submit(wanting({.checkpoint = "Rare"})), "503");
