@@ -57,6 +57,10 @@ constexpr std::array rules{
          "SELECT key FROM jobs WHERE models NOT IN (SELECT id FROM model_sets)"},
     rule{1, "keys above the last one handed out",
          "SELECT key FROM jobs WHERE key > (SELECT last_key FROM meta)"},
+    rule{2, "Idempotency-Keys of no job",
+         "SELECT job FROM idempotency WHERE job NOT IN (SELECT key FROM jobs)"},
+    rule{2, "retries of no job",
+         "SELECT DISTINCT job FROM retries WHERE job NOT IN (SELECT key FROM jobs)"},
     rule{2, "model sets whose users are miscounted",
          "SELECT id FROM model_sets LEFT JOIN (SELECT models, count(*) AS jobs FROM jobs"
          " GROUP BY models) ON models = id WHERE uses <> ifnull(jobs, 0)"},

@@ -4,6 +4,7 @@
 // operations that take effect together; it is durable when commit() returns, or it has not
 // happened.
 
+#include "core/idempotency.hpp"
 #include "core/job.hpp"
 #include "core/retry.hpp"
 #include "net/async.hpp"
@@ -32,6 +33,23 @@ struct attempt_record {
     std::string backend; // its name
     wall_time started{};
     std::optional<core::outcome> ended; // nothing: it was running
+    wall_time ended_at{};               // unset: it runs, or an older version wrote it
+    std::string reason;                 // why it ended, for people; empty when all went well
+};
+
+// A client's /retry: what had become of the job until then.
+struct retry_record {
+    std::uint32_t attempt = 0; // the last one before; 0: there was none
+    core::job_state state = core::job_state::failed;
+    wall_time ended{};
+    std::string error;
+    wall_time queued{}; // when it was asked for
+};
+
+// All that happened to one job, oldest first.
+struct job_history {
+    std::vector<attempt_record> attempts;
+    std::vector<retry_record> retries;
 };
 
 // One job as replay() returns it: everything but the input. job.models and job.backend mean nothing
@@ -44,6 +62,7 @@ struct job_record {
     std::string error;                    // of failed jobs
     std::optional<result_record> result;  // of completed ones
     std::vector<attempt_record> attempts; // oldest first; since the client's last /retry
+    std::optional<core::idempotency> once;
 };
 
 // --- operations ---
@@ -53,6 +72,7 @@ struct insert_job {
     core::model_set files;
     std::string input; // JSON text
     std::string webhook;
+    std::optional<core::idempotency> once; // found again for as long as the job is kept
 };
 // The attempt and the job's new state, before the first byte of the POST. The job must be waiting
 // and fence.attempt must be its last attempt plus one.
@@ -66,6 +86,8 @@ struct begin_attempt {
 struct requeue_job {
     core::fence fence;
     core::outcome ended = core::outcome::done;
+    wall_time when{};
+    std::string reason;
 };
 // The job has ended. With a fence of attempt 0 it ended while waiting, whatever attempts it had
 // before (`started` is forgotten then); else it must be running that attempt.
@@ -77,8 +99,8 @@ struct finish_job {
     std::string error;
     std::optional<result_record> result;
 };
-// A client's /retry of a failed or timed-out job: waits again, attempts, error and result
-// forgotten; the fence and `retries` go on counting.
+// A client's /retry of a failed or timed-out job: waits again, error and result forgotten, attempts
+// only in its history from now on; the fence and `retries` go on counting.
 struct restart_job {
     core::job_key job = 0;
     wall_time queued{};
@@ -115,6 +137,8 @@ public:
     // answer is always what became of the write.
     virtual net::task<error_code> commit(write w) = 0;
     virtual net::task<result<std::string>> read_input(core::job_key job) = 0;
+    // Empty for a job that has never run, and for one that is gone.
+    virtual net::task<result<job_history>> read_history(core::job_key job) = 0;
     // Everything kept, in key order, at most `limit` jobs with keys above `after`; an empty page is
     // the end. Asked for before the first commit.
     virtual net::task<result<std::vector<job_record>>> replay(core::job_key after,

@@ -70,6 +70,14 @@ public:
         co_return co_await lane_.run(std::move(read));
     }
 
+    net::task<result<job_history>> read_history(core::job_key job) override
+    {
+        if (closed_)
+            co_return error_code(journal_errc::closed);
+        auto read = [db = db_, job] { return db->read_history(job); };
+        co_return co_await lane_.run(std::move(read));
+    }
+
     net::task<result<std::vector<job_record>>> replay(core::job_key after,
                                                       std::size_t limit) override
     {

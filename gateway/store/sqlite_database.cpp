@@ -304,6 +304,11 @@ result<std::string> database::read_input(core::job_key job) noexcept
     return std::move(**text);
 }
 
+result<job_history> database::read_history(core::job_key job) noexcept
+{
+    return reading([this, job] { return rows_->history(job); });
+}
+
 result<std::vector<job_record>> database::read_page(core::job_key after, std::size_t limit) noexcept
 {
     return reading([this, after, limit] { return rows_->page(after, limit); });

@@ -30,6 +30,7 @@ public:
     // take effect in their order.
     void commit(std::span<pending_write> writes, core::job_key last_key) noexcept;
     result<std::string> read_input(core::job_key job) noexcept;
+    result<job_history> read_history(core::job_key job) noexcept;
     result<std::vector<job_record>> read_page(core::job_key after, std::size_t limit) noexcept;
     core::job_key last_key() const { return last_key_; }
 

@@ -52,9 +52,27 @@ SELECT key, secret, state, attempt, retries, flags, submitted, queued, started, 
        execution_timeout, ttl, input_bytes, models, webhook, error
 FROM jobs WHERE key > ? ORDER BY key LIMIT ?)sql";
 
+constexpr auto end_attempt_sql = R"sql(
+UPDATE attempts SET ended = ?, ended_at = ?, reason = ? WHERE job = ? AND attempt = ?)sql";
+
+constexpr auto note_retry_sql = R"sql(
+INSERT INTO retries (job, attempt, state, ended, error, queued)
+SELECT key, attempt, state, ended, error, ? FROM jobs WHERE key = ? AND state IN (3, 5))sql";
+
 constexpr auto read_attempts_sql = R"sql(
-SELECT job, attempt, backend, started, ended FROM attempts
-WHERE job > ? AND job <= ? ORDER BY job, attempt)sql";
+SELECT attempt, backend, started, ended, ended_at, reason, job FROM attempts
+WHERE job > ? AND job <= ? AND aside = 0 ORDER BY job, attempt)sql";
+
+constexpr auto read_past_attempts_sql = R"sql(
+SELECT attempt, backend, started, ended, ended_at, reason FROM attempts
+WHERE job = ? ORDER BY attempt)sql";
+
+constexpr auto read_retries_sql = R"sql(
+SELECT attempt, state, ended, error, queued FROM retries WHERE job = ? ORDER BY rowid)sql";
+
+constexpr auto read_once_sql = R"sql(
+SELECT job, key_1, key_2, content_1, content_2 FROM idempotency
+WHERE job > ? AND job <= ? ORDER BY job)sql";
 
 constexpr auto read_results_sql = R"sql(
 SELECT key, file, size, splice, extra, layout, checksum FROM results
@@ -126,25 +144,34 @@ rows::rows(SQLite::Database& db)
       read_set_(db, "SELECT text FROM model_sets WHERE id = ?"),
       insert_job_(db, insert_job_sql),
       insert_input_(db, "INSERT INTO inputs VALUES (?, ?)"),
+      insert_once_(db, "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)"),
       begin_job_(db, begin_job_sql),
-      insert_attempt_(db, "INSERT INTO attempts VALUES (?, ?, ?, ?, NULL)"),
+      insert_attempt_(db,
+                      "INSERT INTO attempts (job, attempt, backend, started) VALUES (?, ?, ?, ?)"),
       requeue_job_(db, "UPDATE jobs SET state = 0 WHERE key = ? AND state = 1 AND attempt = ?"),
-      end_attempt_(db, "UPDATE attempts SET ended = ? WHERE job = ? AND attempt = ?"),
+      end_attempt_(db, end_attempt_sql),
       finish_running_(db, finish_running_sql),
       finish_waiting_(db, finish_waiting_sql),
       put_result_(db, put_result_sql),
+      note_retry_(db, note_retry_sql),
       restart_job_(db, restart_job_sql),
+      set_attempts_aside_(db, "UPDATE attempts SET aside = 1 WHERE job = ?"),
       erase_job_(db, "DELETE FROM jobs WHERE key = ?"),
       erase_input_(db, "DELETE FROM inputs WHERE key = ?"),
       erase_attempts_(db, "DELETE FROM attempts WHERE job = ?"),
       erase_result_(db, "DELETE FROM results WHERE key = ?"),
+      erase_retries_(db, "DELETE FROM retries WHERE job = ?"),
+      erase_once_(db, "DELETE FROM idempotency WHERE job = ?"),
       stamp_(db, "UPDATE meta SET batch = ?, last_key = max(last_key, ?)"),
       read_stamp_(db, "SELECT batch FROM meta"),
       read_last_key_(db, "SELECT max(last_key, (SELECT ifnull(max(key), 0) FROM jobs)) FROM meta"),
       read_input_(db, "SELECT text FROM inputs WHERE key = ?"),
       read_jobs_(db, read_jobs_sql),
       read_attempts_(db, read_attempts_sql),
-      read_results_(db, read_results_sql)
+      read_results_(db, read_results_sql),
+      read_once_(db, read_once_sql),
+      read_past_attempts_(db, read_past_attempts_sql),
+      read_retries_(db, read_retries_sql)
 {
 }
 
@@ -210,6 +237,9 @@ bool rows::apply(const insert_job& op)
     if (added != 1)
         return false;
     insert_input_.run(key, op.input);
+    if (op.once)
+        insert_once_.run(key, number(op.once->key[0]), number(op.once->key[1]),
+                         number(op.once->content[0]), number(op.once->content[1]));
     return true;
 }
 
@@ -230,7 +260,7 @@ bool rows::apply(const requeue_job& op)
     const auto attempt = std::int64_t{op.fence.attempt};
     if (requeue_job_.run(key, attempt) != 1)
         return false;
-    end_attempt_.run(number(op.ended), key, attempt);
+    end_attempt_.run(number(op.ended), number(op.when), op.reason, key, attempt);
     return true;
 }
 
@@ -245,7 +275,7 @@ bool rows::apply(const finish_job& op)
     if (ended != 1)
         return false;
     if (attempt != 0)
-        end_attempt_.run(number(op.ended), key, attempt);
+        end_attempt_.run(number(op.ended), when, op.error, key, attempt);
     if (op.result)
         put_result_.run(key, op.result->file, number(op.result->size), number(op.result->splice),
                         op.result->extra, as_blob(op.result->index), op.result->checksum);
@@ -255,9 +285,10 @@ bool rows::apply(const finish_job& op)
 bool rows::apply(const restart_job& op)
 {
     const auto key = number(op.job);
-    if (restart_job_.run(number(op.queued), key) != 1)
+    if (note_retry_.run(number(op.queued), key) != 1)
         return false;
-    erase_attempts_.run(key);
+    restart_job_.run(number(op.queued), key);
+    set_attempts_aside_.run(key);
     erase_result_.run(key);
     return true;
 }
@@ -269,6 +300,8 @@ bool rows::apply(const erase_job& op)
     erase_input_.run(key);
     erase_attempts_.run(key);
     erase_result_.run(key);
+    erase_retries_.run(key);
+    erase_once_.run(key);
     return true;
 }
 
@@ -327,42 +360,102 @@ std::vector<job_record> rows::page(core::job_key after, std::size_t limit)
     }
     read_attempts(page, after);
     read_results(page, after);
+    read_once(page, after);
     return page;
 }
 
-// Both are in key order, as the page is: one walk over it finds every owner.
+namespace {
+
+// The columns of read_attempts_sql and read_past_attempts_sql.
+attempt_record read_attempt(prepared& row, std::int64_t job)
+{
+    attempt_record a;
+    a.attempt = static_cast<std::uint32_t>(row.integer(0));
+    a.backend = row.text(1);
+    a.started = time(row.integer(2));
+    if (!row.is_null(3))
+        a.ended = checked(row.integer(3), core::outcome::preparation, "attempts", job);
+    a.ended_at = time(row.integer(4));
+    a.reason = row.text(5);
+    return a;
+}
+
+// Walks over a page, which is in key order, with rows in the same order.
+class owners {
+public:
+    owners(std::vector<job_record>& page, const char* table)
+        : at_(page.begin()), end_(page.end()), table_(table)
+    {
+    }
+    job_record& of(std::int64_t key)
+    {
+        while (at_ != end_ && number(at_->job.key) < key)
+            ++at_;
+        if (at_ == end_ || number(at_->job.key) != key)
+            damaged(table_, key);
+        return *at_;
+    }
+
+private:
+    std::vector<job_record>::iterator at_, end_;
+    const char* table_;
+};
+
+} // namespace
+
+job_history rows::history(core::job_key job)
+{
+    job_history past;
+    const auto key = number(job);
+    read_past_attempts_.start(key);
+    while (read_past_attempts_.next())
+        past.attempts.push_back(read_attempt(read_past_attempts_, key));
+    read_past_attempts_.stop();
+    read_retries_.start(key);
+    while (read_retries_.next()) {
+        auto& r = past.retries.emplace_back();
+        r.attempt = static_cast<std::uint32_t>(read_retries_.integer(0));
+        r.state = checked(read_retries_.integer(1), job_state::timed_out, "retries", key);
+        r.ended = time(read_retries_.integer(2));
+        r.error = read_retries_.text(3);
+        r.queued = time(read_retries_.integer(4));
+    }
+    read_retries_.stop();
+    return past;
+}
+
 void rows::read_attempts(std::vector<job_record>& page, core::job_key after)
 {
-    auto owner = page.begin();
+    owners owner(page, "attempts");
     read_attempts_.start(number(after), number(page.back().job.key));
     while (read_attempts_.next()) {
-        const auto key = read_attempts_.integer(0);
-        while (owner != page.end() && number(owner->job.key) < key)
-            ++owner;
-        if (owner == page.end() || number(owner->job.key) != key)
-            damaged("attempts", key);
-        auto& a = owner->attempts.emplace_back();
-        a.attempt = static_cast<std::uint32_t>(read_attempts_.integer(1));
-        a.backend = read_attempts_.text(2);
-        a.started = time(read_attempts_.integer(3));
-        if (!read_attempts_.is_null(4))
-            a.ended =
-                checked(read_attempts_.integer(4), core::outcome::preparation, "attempts", key);
+        const auto key = read_attempts_.integer(6);
+        owner.of(key).attempts.push_back(read_attempt(read_attempts_, key));
     }
     read_attempts_.stop();
 }
 
+void rows::read_once(std::vector<job_record>& page, core::job_key after)
+{
+    owners owner(page, "idempotency");
+    const auto half = [this](int column) {
+        return static_cast<std::uint64_t>(read_once_.integer(column));
+    };
+    read_once_.start(number(after), number(page.back().job.key));
+    while (read_once_.next()) {
+        auto& once = owner.of(read_once_.integer(0)).once.emplace();
+        once.key = {half(1), half(2)};
+        once.content = {half(3), half(4)};
+    }
+    read_once_.stop();
+}
+
 void rows::read_results(std::vector<job_record>& page, core::job_key after)
 {
-    auto owner = page.begin();
+    owners owner(page, "results");
     read_results_.start(number(after), number(page.back().job.key));
     while (read_results_.next()) {
-        const auto key = read_results_.integer(0);
-        while (owner != page.end() && number(owner->job.key) < key)
-            ++owner;
-        if (owner == page.end() || number(owner->job.key) != key)
-            damaged("results", key);
-        auto& r = owner->result.emplace();
+        auto& r = owner.of(read_results_.integer(0)).result.emplace();
         r.file = read_results_.text(1);
         r.size = static_cast<std::uint64_t>(read_results_.integer(2));
         r.splice = static_cast<std::uint64_t>(read_results_.integer(3));

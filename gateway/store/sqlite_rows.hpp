@@ -78,6 +78,7 @@ public:
     core::job_key last_key();
     // Nothing when there is no such job.
     std::optional<std::string> input(core::job_key job);
+    job_history history(core::job_key job);
     // Throws std::runtime_error when a row makes no sense.
     std::vector<job_record> page(core::job_key after, std::size_t limit);
 
@@ -91,19 +92,22 @@ private:
     bool apply(const erase_job& op);
     void read_attempts(std::vector<job_record>& page, core::job_key after);
     void read_results(std::vector<job_record>& page, core::job_key after);
+    void read_once(std::vector<job_record>& page, core::job_key after);
     std::shared_ptr<const core::model_set> model_set(std::int64_t id);
 
     std::unordered_map<std::string, std::int64_t> set_ids_;
     std::unordered_map<std::int64_t, std::shared_ptr<const core::model_set>> sets_;
     prepared savepoint_, release_, undo_;
     prepared find_set_, add_set_, read_set_;
-    prepared insert_job_, insert_input_;
+    prepared insert_job_, insert_input_, insert_once_;
     prepared begin_job_, insert_attempt_;
     prepared requeue_job_, end_attempt_;
     prepared finish_running_, finish_waiting_, put_result_;
-    prepared restart_job_, erase_job_, erase_input_, erase_attempts_, erase_result_;
+    prepared note_retry_, restart_job_, set_attempts_aside_;
+    prepared erase_job_, erase_input_, erase_attempts_, erase_result_, erase_retries_, erase_once_;
     prepared stamp_, read_stamp_, read_last_key_;
-    prepared read_input_, read_jobs_, read_attempts_, read_results_;
+    prepared read_input_, read_jobs_, read_attempts_, read_results_, read_once_;
+    prepared read_past_attempts_, read_retries_;
 };
 
 } // namespace gateway::store

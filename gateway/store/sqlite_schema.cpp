@@ -87,6 +87,30 @@ CREATE TRIGGER set_given_back AFTER DELETE ON jobs BEGIN
 END;
 
 ALTER TABLE results ADD COLUMN checksum INTEGER; -- CRC-32 of the file; NULL: written before v2
+
+ALTER TABLE attempts ADD COLUMN ended_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN aside INTEGER NOT NULL DEFAULT 0; -- 1: before the last /retry
+
+-- Each /retry, with what had become of the job until then.
+CREATE TABLE retries (
+    job     INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, -- the last one before
+    state   INTEGER NOT NULL,
+    ended   INTEGER NOT NULL,
+    error   TEXT NOT NULL,
+    queued  INTEGER NOT NULL  -- when it was asked for
+) STRICT;
+CREATE INDEX retries_of ON retries (job);
+
+-- Two digests of 128 bits each, of the jobs that came with an Idempotency-Key.
+CREATE TABLE idempotency (
+    job       INTEGER PRIMARY KEY,
+    key_1     INTEGER NOT NULL,
+    key_2     INTEGER NOT NULL,
+    content_1 INTEGER NOT NULL,
+    content_2 INTEGER NOT NULL
+) STRICT;
 )sql";
 
 // migrations[v] takes a database from version v to v + 1, in one transaction.

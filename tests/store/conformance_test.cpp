@@ -57,6 +57,7 @@ struct both : world {
             BOOST_REQUIRE(in_a.has_value());
             BOOST_REQUIRE(in_b.has_value());
             BOOST_TEST(*in_a == *in_b);
+            check_same(history(*this, *real, a[i].job.key), history(*this, fake, b[i].job.key));
         }
     }
 };
@@ -95,6 +96,33 @@ BOOST_AUTO_TEST_CASE(every_field_comes_back)
     BOOST_TEST((all[2].attempts[1].ended == core::outcome::done));
     BOOST_TEST(all[2].result->index == std::string("a\0b", 3));
     BOOST_TEST(all[3].job.retries == 65'535);
+}
+
+BOOST_AUTO_TEST_CASE(a_retried_job_keeps_its_past)
+{
+    BOOST_TEST(commit_both(written(inserted(1), begun(1, 1), requeued(1, 1), begun(1, 2))) == ok);
+    BOOST_TEST(commit_both(written(ended(1, 2, job_state::failed))) == ok);
+    BOOST_TEST(commit_both(written(store::restart_job{1, at(20)}, begun(1, 3))) == ok);
+    BOOST_TEST(commit_both(written(ended(1, 3, job_state::failed))) == ok);
+    BOOST_TEST(commit_both(written(store::restart_job{1, at(30)})) == ok);
+    BOOST_TEST(commit_both(written(ended(1, 0, job_state::failed))) == ok);
+    BOOST_TEST(commit_both(written(store::restart_job{1, at(40)})) == ok);
+    reopen();
+
+    compare();
+    const auto past = history(*this, *real, 1);
+    BOOST_TEST(past.attempts.size() == 3u);
+    BOOST_TEST(past.attempts[0].reason == "gone");
+    BOOST_TEST((past.attempts[1].ended_at == at(1'700'000'009'000)));
+    BOOST_REQUIRE_EQUAL(past.retries.size(), 3u);
+    BOOST_TEST(past.retries[1].attempt == 3u);
+    BOOST_TEST(past.retries[2].attempt == 3u);
+    BOOST_TEST(past.retries[2].error == "it broke");
+    BOOST_TEST(everything(*this, *real)[0].attempts.empty());
+
+    BOOST_TEST(commit_both(written(store::erase_job{1})) == ok);
+    BOOST_TEST(history(*this, *real, 1).attempts.empty());
+    BOOST_TEST(history(*this, *real, 1).retries.empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_waiting_job_can_begin_end_or_be_erased_and_nothing_else)

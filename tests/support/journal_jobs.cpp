@@ -15,6 +15,27 @@ net::task<> do_read(store::journal& j, core::job_key job, std::optional<result<s
     out.emplace(std::move(text));
 }
 
+void check_same(const std::vector<store::attempt_record>& a,
+                const std::vector<store::attempt_record>& b)
+{
+    BOOST_REQUIRE_EQUAL(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        BOOST_TEST(a[i].attempt == b[i].attempt);
+        BOOST_TEST(a[i].backend == b[i].backend);
+        BOOST_TEST((a[i].started == b[i].started));
+        BOOST_TEST((a[i].ended == b[i].ended));
+        BOOST_TEST((a[i].ended_at == b[i].ended_at));
+        BOOST_TEST(a[i].reason == b[i].reason);
+    }
+}
+
+net::task<> do_history(store::journal& j, core::job_key job, std::optional<store::job_history>& out)
+{
+    auto past = co_await j.read_history(job);
+    BOOST_REQUIRE(past.has_value());
+    out.emplace(std::move(*past));
+}
+
 net::task<> do_replay(store::journal& j, std::size_t page, std::vector<store::job_record>& out)
 {
     core::job_key last = 0;
@@ -44,6 +65,14 @@ result<std::string> input(world& w, store::journal& j, core::job_key job)
 {
     std::optional<result<std::string>> out;
     w.run(do_read(j, job, out));
+    BOOST_REQUIRE(out.has_value());
+    return std::move(*out);
+}
+
+store::job_history history(world& w, store::journal& j, core::job_key job)
+{
+    std::optional<store::job_history> out;
+    w.run(do_history(j, job, out));
     BOOST_REQUIRE(out.has_value());
     return std::move(*out);
 }
@@ -88,13 +117,21 @@ void check_same(const store::job_record& a, const store::job_record& b)
             BOOST_TEST(a.result->index == b.result->index);
             BOOST_TEST((a.result->checksum == b.result->checksum));
         }
-        BOOST_REQUIRE_EQUAL(a.attempts.size(), b.attempts.size());
-        for (std::size_t i = 0; i < a.attempts.size(); ++i) {
-            BOOST_TEST(a.attempts[i].attempt == b.attempts[i].attempt);
-            BOOST_TEST(a.attempts[i].backend == b.attempts[i].backend);
-            BOOST_TEST((a.attempts[i].started == b.attempts[i].started));
-            BOOST_TEST((a.attempts[i].ended == b.attempts[i].ended));
-        }
+        BOOST_TEST((a.once == b.once));
+        check_same(a.attempts, b.attempts);
+    }
+}
+
+void check_same(const store::job_history& a, const store::job_history& b)
+{
+    check_same(a.attempts, b.attempts);
+    BOOST_REQUIRE_EQUAL(a.retries.size(), b.retries.size());
+    for (std::size_t i = 0; i < a.retries.size(); ++i) {
+        BOOST_TEST(a.retries[i].attempt == b.retries[i].attempt);
+        BOOST_TEST((a.retries[i].state == b.retries[i].state));
+        BOOST_TEST((a.retries[i].ended == b.retries[i].ended));
+        BOOST_TEST(a.retries[i].error == b.retries[i].error);
+        BOOST_TEST((a.retries[i].queued == b.retries[i].queued));
     }
 }
 

@@ -34,6 +34,8 @@ inline store::insert_job inserted(core::job_key key, std::string input = R"({"pr
     op.files = some_files();
     op.input = std::move(input);
     op.webhook = "https://client/hook?job=" + std::to_string(key);
+    if (key % 2 == 1)
+        op.once = core::idempotency{{key, ~key}, {~std::uint64_t{0}, 7}};
     return op;
 }
 
@@ -44,7 +46,7 @@ inline store::begin_attempt begun(core::job_key key, std::uint32_t attempt)
 
 inline store::requeue_job requeued(core::job_key key, std::uint32_t attempt)
 {
-    return {{key, attempt}, core::outcome::lost_restarted};
+    return {{key, attempt}, core::outcome::lost_restarted, at(1'700'000'005'000), "gone"};
 }
 
 inline store::finish_job completed(core::job_key key, std::uint32_t attempt)
@@ -72,8 +74,10 @@ template <class... Operations> store::write written(Operations... operations)
 // Asks a journal and turns the loop until it has answered; for journals on a lane without threads.
 error_code commit(world& w, store::journal& j, store::write operations);
 result<std::string> input(world& w, store::journal& j, core::job_key job);
+store::job_history history(world& w, store::journal& j, core::job_key job);
 std::vector<store::job_record> everything(world& w, store::journal& j, std::size_t page = 7);
 
 void check_same(const store::job_record& a, const store::job_record& b);
+void check_same(const store::job_history& a, const store::job_history& b);
 
 } // namespace gateway::test

@@ -27,6 +27,7 @@ public:
         fresh.record.job.backend = core::no_backend;
         fresh.record.files = std::make_shared<const core::model_set>(op.files);
         fresh.record.webhook = op.webhook;
+        fresh.record.once = op.once;
         fresh.input = op.input;
         return rows_.try_emplace(op.job.key, std::move(fresh)).second;
     }
@@ -41,7 +42,7 @@ public:
         r->job.attempt = op.fence.attempt;
         r->job.started = op.started;
         r->job.retries = op.retries;
-        r->attempts.push_back({op.fence.attempt, op.backend, op.started, std::nullopt});
+        r->attempts.push_back({op.fence.attempt, op.backend, op.started, std::nullopt, {}, {}});
         return true;
     }
 
@@ -51,7 +52,7 @@ public:
         if (r == nullptr)
             return false;
         r->job.state = job_state::in_queue;
-        end_attempt(*r, op.ended);
+        end_attempt(*r, op.ended, op.when, op.reason);
         return true;
     }
 
@@ -65,7 +66,7 @@ public:
         r->error = op.error;
         r->result = op.result;
         if (op.fence.attempt != 0)
-            end_attempt(*r, op.ended);
+            end_attempt(*r, op.ended, op.when, op.error);
         else
             r->job.started = {};
         return true;
@@ -77,6 +78,9 @@ public:
         if (r == nullptr ||
             (r->job.state != job_state::failed && r->job.state != job_state::timed_out))
             return false;
+        auto& past = rows_.at(op.job).past;
+        past.retries.push_back({r->job.attempt, r->job.state, r->job.ended, r->error, op.queued});
+        past.attempts.insert(past.attempts.end(), r->attempts.begin(), r->attempts.end());
         r->job.state = job_state::in_queue;
         r->job.queued = op.queued;
         r->job.started = {};
@@ -115,10 +119,14 @@ private:
         return it_is ? r : nullptr;
     }
 
-    static void end_attempt(store::job_record& r, core::outcome how)
+    static void end_attempt(store::job_record& r, core::outcome how, wall_time when,
+                            const std::string& reason)
     {
-        if (!r.attempts.empty())
-            r.attempts.back().ended = how;
+        if (r.attempts.empty())
+            return;
+        r.attempts.back().ended = how;
+        r.attempts.back().ended_at = when;
+        r.attempts.back().reason = reason;
     }
 
     rows& rows_;
@@ -247,6 +255,22 @@ net::task<result<std::string>> test_journal::read_input(core::job_key job)
     if (it == rows_.end())
         co_return error_code(journal_errc::missing);
     co_return it->second.input;
+}
+
+net::task<result<store::job_history>> test_journal::read_history(core::job_key job)
+{
+    co_await pass();
+    if (failing_read_) {
+        const error_code ec = *std::exchange(failing_read_, std::nullopt);
+        co_return ec;
+    }
+    const auto it = rows_.find(job);
+    if (it == rows_.end())
+        co_return store::job_history{};
+    auto all = it->second.past;
+    const auto& latest = it->second.record.attempts;
+    all.attempts.insert(all.attempts.end(), latest.begin(), latest.end());
+    co_return all;
 }
 
 net::task<result<std::vector<store::job_record>>> test_journal::replay(core::job_key after,

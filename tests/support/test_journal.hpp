@@ -17,6 +17,7 @@ public:
     struct row {
         store::job_record record;
         std::string input;
+        store::job_history past; // before the last /retry
     };
 
     explicit test_journal(net::time_source& time) : time_(time) {}
@@ -24,6 +25,7 @@ public:
     core::job_key next_key() override { return ++last_key_; }
     net::task<error_code> commit(store::write w) override;
     net::task<result<std::string>> read_input(core::job_key job) override;
+    net::task<result<store::job_history>> read_history(core::job_key job) override;
     net::task<result<std::vector<store::job_record>>> replay(core::job_key after,
                                                              std::size_t limit) override;
     net::task<> close() override;
