@@ -1,5 +1,6 @@
 #include "proto/runpod.hpp"
 
+#include "proto/idempotency.hpp"
 #include "proto/json.hpp"
 #include "proto/json_scanner.hpp"
 
@@ -114,6 +115,23 @@ core::job_policy read_policy(const member_list& body, const policy_limits& limit
     return policy;
 }
 
+std::optional<std::string> read_key(const member_list& body, complaints& wrong)
+{
+    const member_span* member = present(body, "idempotency_key");
+    if (member == nullptr)
+        return std::nullopt;
+    const document value(member->text);
+    const json::string* text = value.root().if_string();
+    if (text == nullptr) {
+        complain_wanted(wrong, "idempotency_key", describe_member(*member), "a text");
+        return std::nullopt;
+    }
+    auto key = parse_idempotency_key({text->data(), text->size()});
+    if (!key)
+        wrong.add(key.error().detail);
+    return key ? std::optional(std::move(*key)) : std::nullopt;
+}
+
 // Its members are secrets: no complaint may show them.
 std::string read_s3_config(const member_list& body, complaints& wrong)
 {
@@ -219,7 +237,9 @@ std::string join(const job_view& view, frame around, std::string_view output)
 
 } // namespace
 
-parsed<run_request> parse_run_request(std::string_view body, const policy_limits& limits)
+namespace {
+
+parsed<run_request> parse_request(std::string_view body, const policy_limits& limits, bool with_key)
 {
     const member_list members = split_members(body);
     if (!members.error.empty())
@@ -233,9 +253,25 @@ parsed<run_request> parse_run_request(std::string_view body, const policy_limits
     request.webhook = read_webhook(members, wrong);
     request.policy = read_policy(members, limits, wrong);
     request.s3_config = read_s3_config(members, wrong);
+    if (const member_span* policy = present(members, "policy"))
+        request.policy_text = policy->text;
+    if (with_key)
+        request.idempotency_key = read_key(members, wrong);
     if (!wrong.none())
         return wrong.as_problem();
     return request;
+}
+
+} // namespace
+
+parsed<run_request> parse_run_request(std::string_view body, const policy_limits& limits)
+{
+    return parse_request(body, limits, false);
+}
+
+parsed<run_request> parse_batch_line(std::string_view line, const policy_limits& limits)
+{
+    return parse_request(line, limits, true);
 }
 
 parsed<milliseconds> parse_wait(std::string_view text)

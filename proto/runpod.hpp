@@ -30,12 +30,16 @@ struct run_request {
     std::string input;   // a JSON object, compact
     std::string webhook; // empty: none
     core::job_policy policy;
-    std::string s3_config; // a JSON object with secrets in it, never echoed; empty: none
+    std::string s3_config;   // a JSON object with secrets in it, never echoed; empty: none
+    std::string policy_text; // `policy` as it was sent; empty: none
+    std::optional<std::string> idempotency_key; // only in a line of a batch
 };
 
 // `webhookV2` and anything unknown is dropped (runpod.md §1.3). Out-of-range times are clamped,
 // wrong types are a problem.
 parsed<run_request> parse_run_request(std::string_view body, const policy_limits& limits = {});
+// The same with `idempotency_key` beside `input`.
+parsed<run_request> parse_batch_line(std::string_view line, const policy_limits& limits = {});
 
 // `wait` and `ttl` of a query string, in ms: clamped; not a number is a problem.
 parsed<std::chrono::milliseconds> parse_wait(std::string_view text);       // 1000…300000

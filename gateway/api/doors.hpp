@@ -40,6 +40,7 @@ public:
 private:
     const net::server* server_ = nullptr;
     metrics metrics_;
+    intake intake_;
     runpod runpod_;
     ops ops_;
     api::router router_;

@@ -63,4 +63,9 @@ keys::decision keys::check(std::string_view authorization) const
     return known ? decision::allowed : decision::invalid_token;
 }
 
+std::string_view keys::client(std::string_view authorization) const
+{
+    return ask_ ? token_in(authorization) : std::string_view();
+}
+
 } // namespace gateway::api

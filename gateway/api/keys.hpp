@@ -24,6 +24,8 @@ public:
     // `authorization` is the header's value: "Bearer KEY", or the bare key as RunPod's own samples
     // send it. All keys are compared, each in a time that does not depend on what is in it.
     decision check(std::string_view authorization) const;
+    // The key that an allowed request brought; empty where nobody is asked for one.
+    std::string_view client(std::string_view authorization) const;
 
 private:
     bool ask_;

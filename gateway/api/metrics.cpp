@@ -96,7 +96,13 @@ family histogram(std::vector<MetricFamily>& into, std::string_view name, std::st
 void add_jobs(std::vector<MetricFamily>& all, const jobs::jobs& jobs, wall_time now)
 {
     const auto& n = jobs.numbers();
-    counter(all, "jobs_submitted_total", "Jobs accepted").value(n.submitted);
+    const auto submitted = [&n](jobs::door d) { return n.submitted[static_cast<std::size_t>(d)]; };
+    counter(all, "jobs_submitted_total", "Jobs accepted, by door")
+        .value(submitted(jobs::door::runpod), {{"door", "runpod"}})
+        .value(submitted(jobs::door::native), {{"door", "native"}})
+        .value(submitted(jobs::door::batch), {{"door", "batch"}});
+    counter(all, "jobs_replayed_total", "Requests answered with the job of an Idempotency-Key")
+        .value(n.replayed);
     counter(all, "jobs_refused_total", "Jobs not accepted: queue full, stopping, or no disk")
         .value(n.refused);
     counter(all, "jobs_total", "Jobs that have ended, by outcome")

@@ -20,7 +20,6 @@ constexpr milliseconds stream_wait{8'000};
 constexpr milliseconds cancel_wait{2'000}; // clients give up after 3 s (runpod.md §3)
 // How often a held answer looks whether its client is still there.
 constexpr milliseconds look_around{1'000};
-constexpr std::size_t parsed_at_once = std::size_t{16} * 1024;   // larger bodies go to a lane
 constexpr std::uint64_t sent_at_once = std::uint64_t{64} * 1024; // larger results are streamed
 
 net::response storage_problem(const error_code& ec)
@@ -29,21 +28,6 @@ net::response storage_problem(const error_code& ec)
                                     "the gateway could not write to its journal: " + ec.message());
     what.retry_after = std::chrono::seconds(5);
     return problem_answer(what);
-}
-
-proto::problem refused(const jobs::refusal& why)
-{
-    const auto code = [&] {
-        switch (why.reason) {
-        case jobs::refusal::why::queue_full: return problem_code::queue_full;
-        case jobs::refusal::why::draining: return problem_code::draining;
-        case jobs::refusal::why::storage: return problem_code::storage_unavailable;
-        }
-        return problem_code::storage_unavailable;
-    };
-    auto what = proto::make_problem(code(), why.text);
-    what.retry_after = why.retry_after;
-    return what;
 }
 
 // `wait` of the query, or `standard` without one.
@@ -59,6 +43,8 @@ std::string id_of(const core::job& job)
 {
     return proto::to_text(proto::job_ref{job.key, job.secret, job.sync});
 }
+
+const std::pair<std::string, std::string> replayed_header{"Idempotency-Replayed", "true"};
 
 std::string progress_text(const core::progress_view& p)
 {
@@ -98,7 +84,7 @@ std::string job_text(std::string id, const jobs::view& v, wall_time now)
 
 } // namespace
 
-runpod::runpod(parts with) : with_(with), rules_(rules_of(with.settings)) {}
+runpod::runpod(parts with) : with_(with) {}
 
 std::vector<route> runpod::routes()
 {
@@ -149,37 +135,15 @@ std::optional<runpod::found> runpod::find(std::string_view id) const
 
 // --- submitting ---
 
-net::task<proto::parsed<jobs::submission>> runpod::read(std::string body, bool sync)
-{
-    if (body.size() <= parsed_at_once)
-        co_return read_submission(body, rules_, sync);
-    auto work = [&] { return read_submission(body, rules_, sync); };
-    co_return co_await with_.parsing.run(std::move(work));
-}
-
-net::task<proto::parsed<core::job>> runpod::accept(call c, bool sync)
-{
-    auto body = std::move(c.request.body);
-    auto s = co_await read(std::move(body), sync);
-    if (!s)
-        co_return s.error();
-    auto submitted = std::move(*s);
-    const auto job = co_await with_.jobs.submit(std::move(submitted));
-    if (!job)
-        co_return refused(job.error());
-    if (log::enabled(log::level::debug)) {
-        log::debug("job accepted",
-                   {{"job_id", id_of(*job)}, {"request_id", c.request_id}, {"door", "runpod"}});
-    }
-    co_return *job;
-}
-
 net::task<net::response> runpod::run(call c)
 {
-    const auto job = co_await accept(c, false);
+    const auto job = co_await with_.intake.submit(c, jobs::door::runpod, false);
     if (!job)
         co_return problem_answer(job.error());
-    co_return json_answer(proto::id_status_body(id_of(*job), core::job_state::in_queue));
+    auto answer = json_answer(proto::id_status_body(id_of(job->job), core::job_state::in_queue));
+    if (job->replayed)
+        answer.headers.push_back(replayed_header);
+    co_return answer;
 }
 
 net::task<net::response> runpod::runsync(call c)
@@ -187,11 +151,14 @@ net::task<net::response> runpod::runsync(call c)
     const auto wait = wait_of(c, standard_wait);
     if (!wait)
         co_return problem_answer(wait.error());
-    const auto job = co_await accept(c, true);
+    const auto job = co_await with_.intake.submit(c, jobs::door::runpod, true);
     if (!job)
         co_return problem_answer(job.error());
-    auto id = id_of(*job);
-    co_return co_await hold(c, std::move(id), *wait);
+    auto id = id_of(job->job);
+    auto answer = co_await hold(c, std::move(id), *wait);
+    if (job->replayed)
+        answer.headers.push_back(replayed_header);
+    co_return answer;
 }
 
 // --- looking ---

@@ -3,20 +3,19 @@
 // RunPod's job API: run, runsync, status, status-sync, stream, cancel, retry, purge-queue, health
 // (runpod.md §1, §8). Reads requests, asks jobs, writes answers; keeps nothing of its own.
 
-#include "api/route.hpp"
-#include "api/submission.hpp"
+#include "api/intake.hpp"
 #include "core/ports.hpp"
 
 namespace gateway::api {
 
 class runpod {
 public:
-    // All of it outlives the door. `parsing` is where large bodies are read.
+    // All of it outlives the door.
     struct parts {
         jobs::jobs& jobs;
+        const api::intake& intake;
         const core::backends_port& backends;
         net::time_source& time;
-        net::lane& parsing;
         const config::settings& settings;
     };
 
@@ -45,15 +44,12 @@ private:
     net::task<net::response> purge(call c);
     net::response health() const;
 
-    net::task<proto::parsed<core::job>> accept(call c, bool sync);
-    net::task<proto::parsed<jobs::submission>> read(std::string body, bool sync);
     net::task<net::response> hold(call c, std::string id, std::chrono::milliseconds wait);
     net::task<bool> look_again(call c, core::job_key key, std::uint64_t seen, steady_time until);
     net::task<net::response> show(std::string id);
     net::response stream_answer(const call& c, const found& job);
 
     parts with_;
-    submission_rules rules_;
     bool holding_ = true;
 };
 

@@ -1,5 +1,7 @@
 #include "api/submission.hpp"
 
+#include "proto/idempotency.hpp"
+
 namespace gateway::api {
 
 submission_rules rules_of(const config::settings& from)
@@ -20,21 +22,29 @@ submission_rules rules_of(const config::settings& from)
     return rules;
 }
 
-proto::parsed<jobs::submission> read_submission(std::string_view body,
-                                                const submission_rules& rules, bool sync)
+proto::parsed<jobs::submission>
+read_submission(std::string_view body, const submission_rules& rules, const submission_facts& facts)
 {
-    auto request = proto::parse_run_request(body, rules.policy);
+    auto request = facts.through == jobs::door::batch
+                       ? proto::parse_batch_line(body, rules.policy)
+                       : proto::parse_run_request(body, rules.policy);
     if (!request)
         return request.error();
     const auto job = proto::parse_job_input(request->input, rules.input);
     if (!job)
         return job.error();
     jobs::submission made;
+    const auto& key = facts.idempotency_key ? facts.idempotency_key : request->idempotency_key;
+    if (key)
+        made.once = core::idempotency{
+            proto::digest_of({facts.client, *key}),
+            proto::digest_of({request->input, request->webhook, request->policy_text})};
     made.files = job->models();
     made.input = std::move(request->input);
     made.policy = request->policy;
     made.webhook = std::move(request->webhook);
-    made.sync = sync;
+    made.sync = facts.sync;
+    made.through = facts.through;
     return made;
 }
 

@@ -17,8 +17,17 @@ struct submission_rules {
 };
 submission_rules rules_of(const config::settings& from);
 
+// What is known of a job beside its text.
+struct submission_facts {
+    jobs::door through = jobs::door::runpod;
+    bool sync = false;
+    std::string client; // who asks: one client's Idempotency-Keys mean nothing to another
+    std::optional<std::string> idempotency_key = {}; // a line of a batch brings its own
+};
+
 // Pure; safe on any thread.
 proto::parsed<jobs::submission> read_submission(std::string_view body,
-                                                const submission_rules& rules, bool sync);
+                                                const submission_rules& rules,
+                                                const submission_facts& facts);
 
 } // namespace gateway::api

@@ -17,6 +17,7 @@ struct extras {
     std::optional<wall_time> keep_until; // asked for by a client; shortens retention
     std::shared_ptr<net::gate> stop;
     std::shared_ptr<net::versions> watchers;
+    std::optional<core::digest> once; // its Idempotency-Key
 };
 
 struct jobs::entry {
@@ -32,6 +33,14 @@ struct jobs::entry {
             more = std::make_unique<extras>();
         return *more;
     }
+};
+
+// A job between its reservation and its commit.
+struct jobs::arriving {
+    core::job job;
+    std::string webhook;
+    std::optional<core::idempotency> once;
+    door through = door::runpod;
 };
 
 // A runner waiting for work, so that a submit may hand it a job in the same commit.

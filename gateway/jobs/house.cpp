@@ -62,6 +62,10 @@ void jobs::restore(store::job_record& record)
         e.extra().webhook = record.webhook;
     if (!record.error.empty())
         e.extra().error = record.error;
+    if (record.once) {
+        e.extra().once = record.once->key;
+        keys_.settle(*record.once, record.job.key);
+    }
     for (const auto& attempt : record.attempts) {
         if (attempt.ended)
             e.extra().outcomes.push_back(*attempt.ended);

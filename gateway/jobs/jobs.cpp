@@ -1,37 +1,11 @@
 #include "jobs/jobs.hpp"
 
 #include "base/log.hpp"
-#include "base/text.hpp"
 #include "jobs/entry.hpp"
 
 #include <algorithm>
 
 namespace gateway::jobs {
-
-namespace {
-
-refusal refused(core::scheduler::refusal why, const core::scheduler& queue,
-                const core::scheduler::limits& allowed)
-{
-    refusal r{refusal::why::queue_full, {}, std::chrono::seconds(5)};
-    if (why == core::scheduler::refusal::too_many_jobs)
-        r.text = "the queue is full: " + std::to_string(queue.size()) +
-                 " jobs wait, the limit (jobs.max_queued) is " + std::to_string(allowed.jobs);
-    else
-        r.text = "the queue is full: inputs of waiting jobs take " + format_bytes(queue.bytes()) +
-                 ", the limit (jobs.max_queued_bytes) is " + format_bytes(allowed.bytes);
-    return r;
-}
-
-refusal not_kept(const error_code& ec)
-{
-    return {refusal::why::storage,
-            "the job could not be written to the journal (" + ec.message() +
-                "); nothing of it was kept",
-            std::chrono::seconds(10)};
-}
-
-} // namespace
 
 const std::vector<double>& jobs::histogram_bounds()
 {
@@ -107,6 +81,8 @@ void jobs::forget(core::job_key key)
     auto& e = *it->second;
     if (e.more && e.more->result)
         spool_.discard(e.more->result->file);
+    if (e.more && e.more->once)
+        keys_.release(*e.more->once, key);
     const auto watchers = e.more ? e.more->watchers : nullptr;
     jobs_.erase(it);
     counters_.kept = jobs_.size();
@@ -137,88 +113,6 @@ std::optional<wall_time> jobs::oldest_waiting() const
     return e->job.queued;
 }
 
-// --- submit ---
-
-net::task<boost::system::result<core::job, refusal>> jobs::submit(submission s)
-{
-    if (!intake_) {
-        ++counters_.refused;
-        co_return refusal{refusal::why::draining, "the gateway is stopping and takes no more jobs",
-                          std::chrono::seconds(5)};
-    }
-    const auto place = queue_.reserve(s.input.size());
-    if (place != core::scheduler::refusal::none) {
-        ++counters_.refused;
-        co_return refused(place, queue_, limits_.queue);
-    }
-
-    core::job job;
-    job.key = journal_.next_key();
-    job.secret = naming_.secret() & ((std::uint64_t{1} << 60) - 1);
-    job.submitted = job.queued = time_.wall();
-    job.input_bytes = s.input.size();
-    job.policy = s.policy;
-    job.models = sets_.intern(s.files);
-    job.sync = s.sync;
-
-    // An idle backend gets the job in the same commit: one wait for the disk instead of two.
-    const auto runner = claim_idle(job.models);
-    store::write w;
-    w.emplace_back(store::insert_job{job, s.files, s.input, s.webhook});
-    auto begun = job;
-    if (runner) {
-        begun.begin(backend_index(runner->backend), job.submitted);
-        w.emplace_back(
-            store::begin_attempt{begun.current(), runner->backend, begun.started, begun.retries});
-    }
-    const auto ec = co_await journal_.commit(std::move(w));
-    if (ec) {
-        queue_.release(job.input_bytes);
-        ++counters_.refused;
-        if (runner) {
-            runner->claimed = false;
-            offers_.bump();
-        }
-        log::error("job not kept", {{"error", ec.message()}});
-        co_return not_kept(ec);
-    }
-
-    auto& e = keep(begun);
-    ++counters_.submitted;
-    if (!s.webhook.empty())
-        e.extra().webhook = std::move(s.webhook);
-    if (runner) {
-        queue_.release(job.input_bytes);
-        ++counters_.running;
-        runner->got = lease_of(e, std::move(s.input));
-        offers_.bump();
-        if (runner->abandoned) {
-            const auto late = co_await end_attempt(begun.current(), core::outcome::shutdown,
-                                                   "the gateway stopped before the job began");
-            (void)late;
-        }
-    } else {
-        queue_.admit(ticket_of(job));
-        offers_.bump();
-        demand_.bump();
-    }
-    co_return job;
-}
-
-// Only when nothing waits at all, so that nobody is overtaken.
-std::shared_ptr<jobs::idle_runner> jobs::claim_idle(core::set_id models)
-{
-    if (queue_.size() > 0)
-        return nullptr;
-    for (const auto& runner : idle_) {
-        if (!runner->claimed && !runner->abandoned && (*runner->can_run)(models)) {
-            runner->claimed = true;
-            return runner;
-        }
-    }
-    return nullptr;
-}
-
 // --- what a client may see ---
 
 std::optional<view> jobs::find(core::job_key key, std::uint64_t secret) const
@@ -240,6 +134,11 @@ std::optional<view> jobs::find(core::job_key key, std::uint64_t secret) const
             v.result = &*e->more->result;
     }
     return v;
+}
+
+net::task<result<store::job_history>> jobs::history(core::job_key key)
+{
+    co_return co_await journal_.read_history(key);
 }
 
 net::task<bool> jobs::changed(core::job_key key, std::uint64_t seen, steady_time until)

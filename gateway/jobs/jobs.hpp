@@ -10,10 +10,12 @@
 #include "core/progress.hpp"
 #include "core/retry.hpp"
 #include "core/scheduler.hpp"
+#include "jobs/key_register.hpp"
 #include "net/async.hpp"
 #include "store/journal.hpp"
 #include "store/spool.hpp"
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -35,6 +37,14 @@ struct limits {
     std::size_t slice = 200; // rows per commit of purge and expiry
 };
 
+// Through which door a job came.
+enum class door : std::uint8_t {
+    runpod, // run, runsync
+    native, // POST /api/v1/jobs
+    batch,  // a line of jobs:batch
+};
+constexpr std::size_t doors = 3;
+
 // A job as a door has read and checked it.
 struct submission {
     std::string input; // JSON text of `input`, kept as it is
@@ -42,6 +52,14 @@ struct submission {
     core::job_policy policy;
     std::string webhook;
     bool sync = false;
+    door through = door::runpod;
+    std::optional<core::idempotency> once; // its Idempotency-Key, if it has one
+};
+
+// A job that is kept. With an Idempotency-Key it may have been for some time.
+struct accepted {
+    core::job job;
+    bool replayed = false; // an earlier request with the same key brought it
 };
 
 // Why a job was not taken. Nothing is kept of it.
@@ -50,6 +68,8 @@ struct refusal {
         queue_full, // too many jobs or bytes wait: try again later
         draining,   // the gateway is stopping
         storage,    // the journal could not keep it
+        reused,     // its Idempotency-Key came with another content before
+        pending,    // the first request with its Idempotency-Key is still being kept
     };
     why reason = why::storage;
     std::string text; // for people: what, how much, the limit
@@ -88,7 +108,8 @@ struct lease {
 class jobs {
 public:
     struct counters {
-        std::uint64_t submitted = 0;
+        std::array<std::uint64_t, doors> submitted{}; // indexed by door
+        std::uint64_t replayed = 0;                   // answered with the job of an earlier request
         std::uint64_t refused = 0;
         std::uint64_t completed = 0;
         std::uint64_t failed = 0;
@@ -130,8 +151,13 @@ public:
 
     // --- for the doors ---
 
-    // Durable when it returns a key.
-    net::task<boost::system::result<core::job, refusal>> submit(submission s);
+    // Durable when it returns a job. With an Idempotency-Key that is known already, the job it
+    // stands for; while that is still being kept, at most replay_wait passes.
+    using answer = boost::system::result<accepted, refusal>;
+    static constexpr auto replay_wait = std::chrono::seconds(2);
+    net::task<answer> submit(submission s);
+    // The same for many, with one write; the answers are in their order.
+    net::task<std::vector<answer>> submit(std::vector<submission> all);
     // Nothing when unknown, expired, or the secret does not match.
     std::optional<view> find(core::job_key key, std::uint64_t secret) const;
     // True once the job's version is above `seen` or it is gone; false when `until` came first.
@@ -143,6 +169,10 @@ public:
     net::task<boost::system::result<core::verdict>> retry(core::job_key key);
     // Removes every waiting job; how many.
     net::task<std::size_t> purge();
+    // Deletes a job that does not run; wrong_state when it does. One that is gone is done.
+    net::task<boost::system::result<core::verdict>> remove(core::job_key key);
+    // All that happened to it, from the journal.
+    net::task<result<store::job_history>> history(core::job_key key);
     // Shortens how long a finished job's result is kept.
     void keep_for(core::job_key key, std::chrono::milliseconds from_now);
     // What the job's stream has not delivered yet: its progress, and one item without progress once
@@ -188,6 +218,7 @@ public:
 private:
     struct entry;
     struct idle_runner;
+    struct arriving;
     class hold;
     struct due {
         wall_time when{};
@@ -195,6 +226,15 @@ private:
         bool operator>(const due& other) const { return when > other.when; }
     };
     using due_queue = std::priority_queue<due, std::vector<due>, std::greater<>>;
+
+    std::optional<refusal> reserve(const submission& s);
+    arriving arrive(const submission& s);
+    entry& show(arriving& a, const core::job& now);
+    void publish(arriving& a);
+    refusal not_kept(const arriving& a, const error_code& ec);
+    answer counted(answer a);
+    std::optional<answer> known(const core::idempotency& once) const;
+    net::task<std::optional<answer>> wait_for_known(core::idempotency once);
 
     entry* look(core::job_key key) const;
     net::task<hold> take(core::job_key key);
@@ -233,6 +273,7 @@ private:
     due_queue due_;
     net::versions due_changed_;
     std::vector<std::shared_ptr<idle_runner>> idle_;
+    key_register keys_;
     counters counters_;
     bool intake_ = true;
 };

@@ -226,7 +226,7 @@ net::task<error_code> jobs::end_attempt(core::fence by, core::outcome what, std:
     if (e->hidden)
         w.emplace_back(store::erase_job{by.job});
     else if (waits_again)
-        w.emplace_back(store::requeue_job{by, what});
+        w.emplace_back(store::requeue_job{by, what, time_.wall(), reason});
     else
         w.emplace_back(store::finish_job{by, next.state, what, next.ended,
                                          next.state == core::job_state::failed ? reason : "",

@@ -68,6 +68,8 @@ std::string_view request::header(std::string_view name) const
     return find_field(*static_cast<const field_views*>(fields), name);
 }
 
+bool request::has_header(std::string_view name) const { return header(name).data() != nullptr; }
+
 std::optional<std::string> request::parameter(std::string_view name) const
 {
     auto rest = query;

@@ -35,6 +35,7 @@ struct request {
     std::string_view peer;             // "127.0.0.1:50012"
 
     std::string_view header(std::string_view name) const; // empty when absent
+    bool has_header(std::string_view name) const;
     // The decoded value of a query parameter; nothing when absent.
     std::optional<std::string> parameter(std::string_view name) const;
     // Whether the client has gone away while its request is being worked on.

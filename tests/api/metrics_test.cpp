@@ -47,7 +47,7 @@ BOOST_AUTO_TEST_CASE(jobs_are_counted_by_outcome_and_state)
 
     const auto all = lines();
 
-    expect(all, "jobs_submitted_total 4");
+    expect(all, R"(jobs_submitted_total{door="runpod"} 4)");
     expect(all, R"(jobs_total{outcome="completed"} 1)");
     expect(all, R"(jobs_total{outcome="failed"} 1)");
     expect(all, R"(jobs_total{outcome="cancelled"} 0)");

@@ -9,14 +9,14 @@ namespace {
 
 jobs::submission read(std::string_view body, const config::settings& settings = {})
 {
-    const auto s = api::read_submission(body, api::rules_of(settings), false);
+    const auto s = api::read_submission(body, api::rules_of(settings), {});
     BOOST_REQUIRE_MESSAGE(s, s.error().detail);
     return *s;
 }
 
 std::string problem_of(std::string_view body, const config::settings& settings = {})
 {
-    const auto s = api::read_submission(body, api::rules_of(settings), false);
+    const auto s = api::read_submission(body, api::rules_of(settings), {});
     BOOST_REQUIRE(!s);
     return s.error().detail;
 }

@@ -92,19 +92,19 @@ core::job jobs_world::submit(jobs::submission s)
 {
     if (s.input.empty())
         s = a_job();
-    std::optional<boost::system::result<core::job, jobs::refusal>> answer;
+    std::optional<jobs::jobs::answer> answer;
     start(put(jobs->submit(std::move(s)), answer));
     let_commits_pass();
     if (!answer || !answer->has_value())
         throw std::runtime_error("the job was not accepted");
-    return **answer;
+    return (*answer)->job;
 }
 
 jobs::refusal jobs_world::refused(jobs::submission s)
 {
     if (s.input.empty())
         s = a_job();
-    std::optional<boost::system::result<core::job, jobs::refusal>> answer;
+    std::optional<jobs::jobs::answer> answer;
     start(put(jobs->submit(std::move(s)), answer));
     let_commits_pass();
     if (!answer || answer->has_value())

@@ -144,14 +144,14 @@ BOOST_AUTO_TEST_CASE(a_job_becomes_the_webuis_own_reply_with_cache_info_in_it)
 BOOST_AUTO_TEST_CASE(the_attempt_is_durable_before_the_first_byte_of_its_post)
 {
     journal->hold();
-    std::optional<boost::system::result<core::job, jobs::refusal>> answered;
+    std::optional<jobs::jobs::answer> answered;
     start(test::keep(jobs->submit(test::a_job()), answered));
     pass(20s);
     BOOST_TEST(webui.jobs().empty());
 
     journal->release();
     BOOST_REQUIRE(run_until([&] { return answered.has_value(); }, 1s));
-    finish(**answered);
+    finish((*answered)->job);
     BOOST_TEST(webui.jobs().size() == 1u);
 }
 
