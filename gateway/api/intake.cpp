@@ -17,7 +17,7 @@ intake::intake(parts with) : with_(with), rules_(rules_of(with.settings)), keys_
 
 std::string intake::client_of(const net::request& request) const
 {
-    return std::string(keys_.client(request.header("Authorization")));
+    return std::string(keys_.client(credentials_of(request)));
 }
 
 net::task<proto::parsed<jobs::submission>> intake::read_one(std::string body,

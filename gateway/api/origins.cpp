@@ -92,7 +92,8 @@ std::optional<net::response> origins::preflight(const net::request& head,
     answer.content_type.clear();
     answer.headers = {{"Access-Control-Allow-Methods", std::string(methods)},
                       {"Access-Control-Allow-Headers",
-                       "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"},
+                       "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Api-Key, "
+                       "X-Request-Id"},
                       {"Access-Control-Max-Age", "600"}};
     return answer;
 }

@@ -34,6 +34,14 @@ struct route {
     bool streams = false; // reads the body itself, while it arrives (net::request::incoming)
 };
 
+// What the client brought to be let in. RunPod's load balancer keeps Authorization for itself
+// (runpod.md §5).
+inline std::string_view credentials_of(const net::request& head)
+{
+    const auto authorization = head.header("Authorization");
+    return authorization.empty() ? head.header("X-Api-Key") : authorization;
+}
+
 // The native API has its own way to say what is wrong (peers.md §5.8).
 inline bool is_native(std::string_view path) { return path.starts_with("/api/"); }
 

@@ -169,9 +169,7 @@ std::optional<net::response> router::objection(const net::request& head, const m
 {
     if (m.to != nullptr && m.to->open)
         return std::nullopt;
-    // RunPod's load balancer keeps Authorization for itself (runpod.md §5).
-    const auto authorization = head.header("Authorization");
-    switch (keys_.check(authorization.empty() ? head.header("X-Api-Key") : authorization)) {
+    switch (keys_.check(credentials_of(head))) {
     case keys::decision::allowed: break;
     case keys::decision::no_token:
         return problem_on(head.path, proto::make_problem(problem_code::no_token));
