@@ -5,6 +5,8 @@ import unittest
 from support import trace as traces
 from support.cases import JobCase
 
+AT_ONCE = 6  # download.files_at_once
+
 
 class Bound(unittest.TestCase):
     """How long a GPU must be idle, against what can be worked out by hand."""
@@ -50,7 +52,9 @@ class Backlog(JobCase):
             for name in traces.files_of(job):
                 first_need.setdefault(name, place)
         asked = [first_need[request.path[1:]] for request in files.requests]
-        self.assertEqual(asked, sorted(asked), "files are fetched in the order in which jobs need them")
+        for place, need in enumerate(asked):  # those that are fetched side by side may overtake each other
+            self.assertTrue(all(later >= need for later in asked[place + AT_ONCE:]),
+                            f"files are fetched in the order in which jobs need them: {asked}")
         pictures = len([line for line in webui.events("end") if line["time"] < files.requests[-1].wall])
         self.assertGreater(pictures, 0, "pictures were drawn before the last file was asked for")
 

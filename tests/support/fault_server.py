@@ -116,6 +116,7 @@ class Fault:
     truncate_after: int = -1  # so many bytes, then the connection ends (under TLS without a goodbye)
     reset_after: int = -1  # so many bytes, then a TCP reset
     truncate_at: list = field(default_factory=list)  # places in the file where the connection ends, each once
+    stall_at: int = -1  # a place in the file: nothing of what is behind it is sent
     extra: bytes = b""  # after the last byte
     cut_file: int = 0  # the file itself is that much shorter than its own header says
 
@@ -197,6 +198,7 @@ class FileServer:
         """certificate: of certificate(), for https. rate: bytes per second of all connections together."""
         self.requests = []
         self.files, self.faults, self.routes = {}, {}, {}
+        self.expired_status = 403  # of signed links; some storage says 400
         self.stopping = threading.Event()
         self.total = Pacer(rate)
         self._lock = threading.Lock()
@@ -373,7 +375,7 @@ class FileServer:
             if link[1]:
                 link[1] -= 1
         if over:
-            return Reply.of(403, EXPIRED, "application/xml"), path
+            return Reply.of(self.expired_status, EXPIRED, "application/xml"), path
         if "authorization" in request.headers:
             return Reply.of(400, TWO_KEYS, "application/xml"), path
         return None, "/" + name
@@ -412,7 +414,8 @@ class FileServer:
                     + content.bytes(first, last + 1) + b"\r\n--part--\r\n")
             return Reply.of(206, part, "multipart/byteranges; boundary=part")
         if fault.gzip:
-            return Reply.of(status, gzip.compress(content.bytes(first, last + 1), 1), Content_Encoding="gzip")
+            packed = gzip.compress(content.bytes(first, last + 1), 1)
+            return Reply.of(status, packed, "application/octet-stream", Content_Encoding="gzip")
         headers["Content-Length"] = str(last - first + 1 + fault.length_off_by)
         return Reply(status, headers, content, first, last + 1)
 
@@ -435,16 +438,19 @@ class Sending:
             return True
         limits = [limit for limit in (fault.stall_after, fault.truncate_after, fault.reset_after) if limit >= 0]
         end = min([reply.end, *(reply.begin + limit for limit in limits)])
+        stalls = fault.stall_after >= 0 or 0 <= fault.stall_at < reply.end
+        if stalls and fault.stall_at >= 0:
+            end = min(end, max(fault.stall_at, reply.begin))
         cuts = [place for place in fault.truncate_at if reply.begin < place <= end]
         if cuts:
             end = min(cuts)
             fault.truncate_at.remove(end)
         self._send_body(end)
-        if fault.stall_after >= 0:
+        if stalls:
             self._until_client_leaves()
         if fault.reset_after >= 0:
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        if limits or cuts:
+        if limits or cuts or stalls:
             return False
         if fault.chunked:
             self._connection.sendall(b"0\r\n\r\n")

@@ -13,10 +13,11 @@ from .waiting import wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../support"))
 from fault_server import LOGIN_PAGE, Content, Fault, FileServer, Reply, certificate, safetensors  # noqa: E402
+from model_hubs import Civitai, HuggingFace  # noqa: E402
 from shaping_proxy import Link, ShapingProxy  # noqa: E402
 
-__all__ = ["LOGIN_PAGE", "Content", "Fault", "FileServer", "Link", "Reply", "ShapingProxy", "WebhookReceiver",
-           "certificate", "safetensors"]
+__all__ = ["LOGIN_PAGE", "Civitai", "Content", "Fault", "FileServer", "HuggingFace", "Link", "Reply", "ShapingProxy",
+           "WebhookReceiver", "certificate", "safetensors"]
 
 
 @dataclass
