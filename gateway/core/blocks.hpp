@@ -27,9 +27,9 @@ public:
             ++size_;
             return true;
         }
-        std::size_t at = block_of(key);
-        if (at == blocks_.size())
-            --at; // beyond the last record: it goes to the end
+        // Keys mostly arrive in order: the last record is the nearest.
+        const bool beyond_all = Key{}(blocks_.back().back()) < key;
+        std::size_t at = beyond_all ? blocks_.size() - 1 : block_of(key);
         auto place = lower(blocks_[at], key);
         if (place != blocks_[at].end() && Key{}(*place) == key)
             return false;
@@ -74,6 +74,17 @@ public:
         for (const auto& block : blocks_)
             for (const Record& r : block)
                 visit(r);
+    }
+
+    // The records whose keys are above `key`, in order, until `visit` returns false.
+    template <class Visit> void for_each_above(key_type key, Visit&& visit) const
+    {
+        for (std::size_t at = block_of(key); at < blocks_.size(); ++at) {
+            for (auto place = lower(blocks_[at], key); place != blocks_[at].end(); ++place) {
+                if (key < Key{}(*place) && !visit(*place))
+                    return;
+            }
+        }
     }
 
     // Bytes taken from the heap.

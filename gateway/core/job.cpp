@@ -42,7 +42,7 @@ std::chrono::milliseconds job::execution(wall_time now) const
     return between(started, is_final(state) ? ended : now);
 }
 
-verdict job::begin(std::uint32_t on_backend, wall_time now)
+verdict job::begin(std::uint16_t on_backend, wall_time now)
 {
     if (is_final(state))
         return verdict::already_final;

@@ -52,7 +52,7 @@ enum class verdict : std::uint8_t {
     wrong_state,   // e.g. retry of a job that is running
 };
 
-constexpr std::uint32_t no_backend = 0xffff;
+constexpr std::uint16_t no_backend = 0xffff;
 
 struct job {
     job_key key = 0;
@@ -65,7 +65,7 @@ struct job {
     job_policy policy;
     set_id models = no_models;
     std::uint32_t attempt = 0;          // number of the current or last attempt; the fence
-    std::uint32_t backend = no_backend; // where that attempt runs or ran
+    std::uint16_t backend = no_backend; // where that attempt runs or ran
     std::uint16_t retries = 0;          // dispatches after the first; a client's /retry is none
     job_state state = job_state::in_queue;
     bool sync = false;         // came through runsync: its result is kept for a shorter time
@@ -79,7 +79,7 @@ struct job {
     std::chrono::milliseconds execution(wall_time now) const;
 
     // in_queue → in_progress on `on_backend`; the fence becomes the new attempt's.
-    verdict begin(std::uint32_t on_backend, wall_time now);
+    verdict begin(std::uint16_t on_backend, wall_time now);
     // in_progress → a final state, by the attempt that ran it.
     verdict finish(fence by, job_state final_state, wall_time now);
     // in_progress → in_queue, by the attempt that could not go on. Its place is kept.

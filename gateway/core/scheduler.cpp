@@ -216,6 +216,18 @@ std::vector<job_key> scheduler::waiting_for(set_id models) const
     return all;
 }
 
+std::vector<job_key> scheduler::waiting(job_key after, std::size_t limit) const
+{
+    std::vector<job_key> some;
+    if (limit == 0)
+        return some;
+    impl_->jobs.for_each_above(after, [&](const entry& e) {
+        some.push_back(e.key);
+        return some.size() < limit;
+    });
+    return some;
+}
+
 std::size_t scheduler::size() const { return impl_->jobs.size(); }
 std::uint64_t scheduler::bytes() const { return impl_->bytes; }
 bool scheduler::waits(job_key key) const { return impl_->jobs.find(key) != nullptr; }

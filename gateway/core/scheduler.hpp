@@ -60,6 +60,9 @@ public:
     // Waiting jobs that need this set, oldest first.
     std::vector<job_key> waiting_for(set_id models) const;
 
+    // Waiting jobs with keys above `after`, in that order, at most `limit`.
+    std::vector<job_key> waiting(job_key after, std::size_t limit) const;
+
     std::size_t size() const;    // waiting jobs
     std::uint64_t bytes() const; // of their inputs
     bool waits(job_key key) const;

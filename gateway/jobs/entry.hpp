@@ -20,10 +20,12 @@ struct extras {
     std::optional<core::digest> once; // its Idempotency-Key
 };
 
+// A million of them wait at times: every byte counts.
 struct jobs::entry {
     core::job job;
-    std::uint64_t version = 1;
     std::unique_ptr<extras> more;
+    wall_time due{}; // its place among due_; unset: none
+    std::uint32_t version = 1;
     bool busy = false;   // a transition's commit is under way
     bool hidden = false; // expired while it ran: gone for clients, until its attempt has stopped
 

@@ -23,6 +23,7 @@ net::task<error_code> jobs::replay()
     std::vector<std::string> files;
     std::vector<core::fence> open;
     std::vector<store::job_record> finished; // those with a result
+    known_sets known;
     core::job_key last = 0;
     for (;;) {
         auto page = co_await journal_.replay(last, replay_page);
@@ -32,7 +33,7 @@ net::task<error_code> jobs::replay()
             break;
         last = page->back().job.key;
         for (auto& record : *page) {
-            restore(record);
+            restore(record, known);
             if (record.job.state == core::job_state::in_progress)
                 open.push_back(record.job.current());
             if (!record.result)
@@ -52,9 +53,12 @@ net::task<error_code> jobs::replay()
     co_return error_code{};
 }
 
-void jobs::restore(store::job_record& record)
+void jobs::restore(store::job_record& record, known_sets& known)
 {
-    record.job.models = sets_.intern(*record.files);
+    auto set = known.find(record.files);
+    if (set == known.end())
+        set = known.emplace(record.files, sets_.intern(*record.files)).first;
+    record.job.models = set->second;
     if (!record.attempts.empty())
         record.job.backend = backend_index(record.attempts.back().backend);
     auto& e = keep(record.job);
@@ -121,13 +125,20 @@ wall_time jobs::due_of(const entry& e) const
     return when;
 }
 
-void jobs::schedule(const entry& e)
+void jobs::schedule(entry& e)
 {
-    const due d{due_of(e), e.job.key};
-    const bool sooner = due_.empty() || d.when < due_.top().when;
-    due_.push(d);
+    unschedule(e);
+    e.due = due_of(e);
+    const bool sooner = due_.empty() || e.due < due_.front().first;
+    due_.insert({e.due, e.job.key});
     if (sooner)
         due_changed_.bump();
+}
+
+void jobs::unschedule(entry& e)
+{
+    if (e.due != wall_time{})
+        due_.erase({std::exchange(e.due, wall_time{}), e.job.key});
 }
 
 net::task<> jobs::keep_house()
@@ -137,8 +148,9 @@ net::task<> jobs::keep_house()
         co_await expire(time_.wall());
         auto wake = time_.now() + look_again;
         if (!due_.empty())
-            wake = std::min(wake, time_.now() + std::max<duration>(due_.top().when - time_.wall(),
-                                                                   std::chrono::seconds(1)));
+            wake =
+                std::min(wake, time_.now() + std::max<duration>(due_.front().first - time_.wall(),
+                                                                std::chrono::seconds(1)));
         const bool moved = co_await due_changed_.past(seen, time_, wake);
         (void)moved;
         const bool stopped = co_await net::cancelled();
@@ -151,14 +163,11 @@ net::task<> jobs::expire(wall_time now)
 {
     for (;;) {
         std::vector<core::job_key> gone;
-        while (!due_.empty() && due_.top().when <= now && gone.size() < limits_.slice) {
-            const auto key = due_.top().key;
-            due_.pop();
-            entry* e = look(key);
-            if (e == nullptr || e->hidden || due_of(*e) > now)
-                continue; // ended, extended or gone since this entry was made
+        while (!due_.empty() && due_.front().first <= now && gone.size() < limits_.slice) {
+            entry* e = look(due_.front().second);
+            unschedule(*e);
             if (e->job.state != core::job_state::in_progress) {
-                gone.push_back(key);
+                gone.push_back(e->job.key);
                 continue;
             }
             // Deleted whatever its state (runpod.md §1.3): clients see a 404 from now on, and the
@@ -173,52 +182,51 @@ net::task<> jobs::expire(wall_time now)
         if (gone.empty())
             co_return;
         const auto erased = co_await erase(std::move(gone), false);
-        counters_.expired += erased;
-        if (erased == 0)
-            co_return; // the journal refuses; the next round tries again
+        if (!erased)
+            co_return; // the next round tries again
+        counters_.expired += *erased;
     }
 }
 
-// Deletes jobs in slices: the rows first, then the memory of them.
-net::task<std::size_t> jobs::erase(std::vector<core::job_key> keys, bool waiting_only)
+// Deletes jobs, few enough for one commit: the rows first, then the memory of them. How many.
+net::task<result<std::size_t>> jobs::erase(std::vector<core::job_key> keys, bool waiting_only)
 {
-    std::size_t erased = 0;
-    for (std::size_t from = 0; from < keys.size(); from += limits_.slice) {
-        const auto to = std::min(keys.size(), from + limits_.slice);
-        std::vector<hold> held;
-        store::write w;
-        for (auto i = from; i < to; ++i) {
-            auto e = co_await take(keys[i]);
-            if (!e || e->job.state == core::job_state::in_progress ||
-                (waiting_only && e->job.state != core::job_state::in_queue))
-                continue;
-            w.emplace_back(store::erase_job{keys[i]});
-            queue_.remove(keys[i]);
-            held.push_back(std::move(e));
-        }
-        if (held.empty())
+    std::vector<hold> held;
+    store::write w;
+    for (const auto key : keys) {
+        auto e = co_await take(key);
+        if (!e)
             continue;
-        const auto ec = co_await journal_.commit(std::move(w));
-        for (auto& e : held) {
-            const auto key = e->job.key;
-            if (ec) {
-                if (e->job.state == core::job_state::in_queue)
-                    queue_.requeue(ticket_of(e->job));
-                schedule(*e);
-                continue;
-            }
+        if (e->job.state == core::job_state::in_progress ||
+            (waiting_only && e->job.state != core::job_state::in_queue)) {
+            schedule(*e); // it began, or ended, in the meantime
+            continue;
+        }
+        w.emplace_back(store::erase_job{key});
+        queue_.remove(key);
+        held.push_back(std::move(e));
+    }
+    if (held.empty())
+        co_return 0;
+    const auto ec = co_await journal_.commit(std::move(w));
+    for (auto& e : held) {
+        const auto key = e->job.key;
+        if (!ec) {
             e.gone();
             forget(key);
-            ++erased;
+            continue;
         }
-        if (ec) {
-            log::error("expired jobs could not be deleted", {{"error", ec.message()}});
-            offers_.bump();
-            co_return erased;
-        }
-        demand_.bump();
+        if (e->job.state == core::job_state::in_queue)
+            queue_.requeue(ticket_of(e->job));
+        schedule(*e);
     }
-    co_return erased;
+    if (ec) {
+        log::error("expired jobs could not be deleted", {{"error", ec.message()}});
+        offers_.bump();
+        co_return ec;
+    }
+    demand_.bump();
+    co_return held.size();
 }
 
 } // namespace gateway::jobs

@@ -37,11 +37,7 @@ jobs::~jobs() = default;
 
 // --- the index ---
 
-jobs::entry* jobs::look(core::job_key key) const
-{
-    const auto it = jobs_.find(key);
-    return it == jobs_.end() ? nullptr : it->second.get();
-}
+jobs::entry* jobs::look(core::job_key key) const { return jobs_.find(key); }
 
 net::task<jobs::hold> jobs::take(core::job_key key)
 {
@@ -59,8 +55,7 @@ jobs::entry& jobs::keep(core::job job)
 {
     auto fresh = std::make_unique<entry>();
     fresh->job = job;
-    auto& e = *fresh;
-    jobs_.emplace(job.key, std::move(fresh));
+    auto& e = jobs_.put(job.key, std::move(fresh));
     counters_.kept = jobs_.size();
     schedule(e);
     return e;
@@ -75,16 +70,16 @@ void jobs::changed_now(entry& e)
 
 void jobs::forget(core::job_key key)
 {
-    const auto it = jobs_.find(key);
-    if (it == jobs_.end())
+    entry* e = look(key);
+    if (e == nullptr)
         return;
-    auto& e = *it->second;
-    if (e.more && e.more->result)
-        spool_.discard(e.more->result->file);
-    if (e.more && e.more->once)
-        keys_.release(*e.more->once, key);
-    const auto watchers = e.more ? e.more->watchers : nullptr;
-    jobs_.erase(it);
+    if (e->more && e->more->result)
+        spool_.discard(e->more->result->file);
+    if (e->more && e->more->once)
+        keys_.release(*e->more->once, key);
+    const auto watchers = e->more ? e->more->watchers : nullptr;
+    unschedule(*e);
+    jobs_.erase(key);
     counters_.kept = jobs_.size();
     if (watchers)
         watchers->bump();
@@ -95,13 +90,12 @@ core::scheduler::ticket jobs::ticket_of(const core::job& job) const
     return {job.key, job.models, job.input_bytes, job.policy.low_priority, steady_time{}};
 }
 
-std::uint32_t jobs::backend_index(const std::string& name)
+std::uint16_t jobs::backend_index(const std::string& name)
 {
-    const auto it = std::find(backends_.begin(), backends_.end(), name);
-    if (it != backends_.end())
-        return static_cast<std::uint32_t>(it - backends_.begin());
-    backends_.push_back(name);
-    return static_cast<std::uint32_t>(backends_.size() - 1);
+    auto it = std::find(backends_.begin(), backends_.end(), name);
+    if (it == backends_.end())
+        it = backends_.insert(it, name);
+    return static_cast<std::uint16_t>(it - backends_.begin());
 }
 
 std::optional<wall_time> jobs::oldest_waiting() const
@@ -120,18 +114,45 @@ std::optional<view> jobs::find(core::job_key key, std::uint64_t secret) const
     const entry* e = look(key);
     if (e == nullptr || e->hidden || e->job.secret != secret)
         return std::nullopt;
+    return view_of(*e);
+}
+
+std::vector<view> jobs::above(core::job_key key, std::size_t limit) const
+{
+    std::vector<view> found;
+    for (const auto* e = jobs_.next_above(key); e != nullptr && found.size() < limit;
+         e = jobs_.next_above(e->job.key)) {
+        if (!e->hidden)
+            found.push_back(view_of(*e));
+    }
+    return found;
+}
+
+std::vector<view> jobs::below(core::job_key key, std::size_t limit) const
+{
+    std::vector<view> found;
+    for (const auto* e = jobs_.next_below(key); e != nullptr && found.size() < limit;
+         e = jobs_.next_below(e->job.key)) {
+        if (!e->hidden)
+            found.push_back(view_of(*e));
+    }
+    return found;
+}
+
+view jobs::view_of(const entry& e) const
+{
     view v;
-    v.job = &e->job;
-    v.version = e->version;
-    if (e->job.backend != core::no_backend)
-        v.worker = backends_.at(e->job.backend);
-    if (e->more) {
-        if (!e->more->error.empty())
-            v.error = &e->more->error;
-        if (e->more->last_progress)
-            v.last_progress = &*e->more->last_progress;
-        if (e->more->result)
-            v.result = &*e->more->result;
+    v.job = &e.job;
+    v.version = e.version;
+    if (e.job.backend != core::no_backend)
+        v.worker = backends_.at(e.job.backend);
+    if (e.more) {
+        if (!e.more->error.empty())
+            v.error = &e.more->error;
+        if (e.more->last_progress)
+            v.last_progress = &*e.more->last_progress;
+        if (e.more->result)
+            v.result = &*e.more->result;
     }
     return v;
 }
@@ -263,12 +284,18 @@ net::task<boost::system::result<core::verdict>> jobs::retry(core::job_key key)
 
 net::task<std::size_t> jobs::purge()
 {
-    std::vector<core::job_key> keys;
-    for (const auto set : queue_.wanted()) {
-        const auto some = queue_.waiting_for(set);
-        keys.insert(keys.end(), some.begin(), some.end());
+    const auto* newest = jobs_.next_below(~core::job_key{0});
+    const core::job_key last = newest == nullptr ? 0 : newest->job.key;
+    std::size_t removed = 0;
+    for (core::job_key at = 0; at < last;) {
+        auto keys = queue_.waiting(at, limits_.slice);
+        at = keys.empty() ? last : keys.back();
+        std::erase_if(keys, [last](core::job_key key) { return key > last; }); // came later
+        const auto erased = co_await erase(std::move(keys), true);
+        if (!erased)
+            break;
+        removed += *erased;
     }
-    const auto removed = co_await erase(std::move(keys), true);
     counters_.purged += removed;
     if (removed > 0)
         log::info("queue purged", {{"jobs", removed}});

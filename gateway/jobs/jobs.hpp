@@ -5,12 +5,14 @@
 // state only, and one transition of a job is under way at a time: whoever comes second waits for
 // the commit of the first and then decides on the truth (design.md §4).
 
+#include "core/blocks.hpp"
 #include "core/feed.hpp"
 #include "core/job.hpp"
 #include "core/progress.hpp"
 #include "core/retry.hpp"
 #include "core/scheduler.hpp"
 #include "jobs/key_register.hpp"
+#include "jobs/table.hpp"
 #include "net/async.hpp"
 #include "store/journal.hpp"
 #include "store/spool.hpp"
@@ -19,11 +21,11 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <queue>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace gateway::jobs {
@@ -160,6 +162,9 @@ public:
     net::task<std::vector<answer>> submit(std::vector<submission> all);
     // Nothing when unknown, expired, or the secret does not match.
     std::optional<view> find(core::job_key key, std::uint64_t secret) const;
+    // Jobs in the order of their keys, at most `limit` above or below one: the nearest first.
+    std::vector<view> above(core::job_key key, std::size_t limit) const;
+    std::vector<view> below(core::job_key key, std::size_t limit) const;
     // True once the job's version is above `seen` or it is gone; false when `until` came first.
     net::task<bool> changed(core::job_key key, std::uint64_t seen, steady_time until);
     // Of a waiting job: at once. Of a running one: its attempt is stopped, and this returns when it
@@ -220,12 +225,10 @@ private:
     struct idle_runner;
     struct arriving;
     class hold;
-    struct due {
-        wall_time when{};
-        core::job_key key = 0;
-        bool operator>(const due& other) const { return when > other.when; }
+    using due = std::pair<wall_time, core::job_key>;
+    struct itself {
+        due operator()(const due& d) const { return d; }
     };
-    using due_queue = std::priority_queue<due, std::vector<due>, std::greater<>>;
 
     std::optional<refusal> reserve(const submission& s);
     arriving arrive(const submission& s);
@@ -242,19 +245,23 @@ private:
     void changed_now(entry& e);
     core::feed& events(entry& e) const;
     void forget(core::job_key key);
-    void schedule(const entry& e);
+    view view_of(const entry& e) const;
+    void schedule(entry& e);
+    void unschedule(entry& e);
     wall_time due_of(const entry& e) const;
     core::scheduler::ticket ticket_of(const core::job& job) const;
-    std::uint32_t backend_index(const std::string& name);
+    std::uint16_t backend_index(const std::string& name);
     std::shared_ptr<idle_runner> claim_idle(core::set_id models);
     net::task<std::optional<lease>> begin(core::scheduler::ticket t, std::string backend);
     lease lease_of(entry& e, std::string input);
     net::task<error_code> commit_surely(store::write w);
     void ended(entry& e, core::outcome last);
-    void restore(store::job_record& record);
+    // Model sets as replay meets them: jobs that want the same share one.
+    using known_sets = std::map<std::shared_ptr<const core::model_set>, core::set_id>;
+    void restore(store::job_record& record, known_sets& known);
     net::task<> reopen_results(std::vector<store::job_record>& records);
     net::task<> close_crashed(std::vector<core::fence> open);
-    net::task<std::size_t> erase(std::vector<core::job_key> keys, bool waiting_only);
+    net::task<result<std::size_t>> erase(std::vector<core::job_key> keys, bool waiting_only);
     net::task<> expire(wall_time now);
 
     net::executor ex_;
@@ -265,12 +272,12 @@ private:
     naming naming_;
     core::scheduler queue_;
     core::model_sets sets_;
-    std::unordered_map<core::job_key, std::unique_ptr<entry>> jobs_;
+    table<entry> jobs_;
     std::vector<std::string> backends_; // names by the index that core::job holds
     net::versions settled_;             // some transition has been committed or given up
     net::versions offers_;
     net::versions demand_;
-    due_queue due_;
+    core::sorted_blocks<due, itself> due_; // when to look at each job again; one place for each
     net::versions due_changed_;
     std::vector<std::shared_ptr<idle_runner>> idle_;
     key_register keys_;

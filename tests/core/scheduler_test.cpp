@@ -96,6 +96,13 @@ public:
                 all.push_back(key);
         return all;
     }
+    std::vector<job_key> waiting(job_key after, std::size_t limit) const
+    {
+        std::vector<job_key> some;
+        for (auto at = jobs_.upper_bound(after); at != jobs_.end() && some.size() < limit; ++at)
+            some.push_back(at->first);
+        return some;
+    }
     std::uint64_t bytes() const
     {
         std::uint64_t sum = 0;
@@ -224,6 +231,9 @@ private:
         same((fast_.next_pause_end(now_) == slow_.next_pause_end(now_)));
         const set_id models = random(0, 9);
         same(fast_.waiting_for(models) == slow_.waiting_for(models));
+        const job_key after = random(0, 400);
+        const std::size_t limit = random(0, 20);
+        same(fast_.waiting(after, limit) == slow_.waiting(after, limit));
     }
 
     std::mt19937 random_;

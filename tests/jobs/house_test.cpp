@@ -152,6 +152,23 @@ BOOST_AUTO_TEST_CASE(ttl_deletes_a_job_that_still_waits)
     BOOST_TEST(!lease().has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_job_that_ended_and_waits_again_has_its_ttl_back)
+{
+    limits.keep_async = 5s;
+    restart_all();
+    auto s = a_job();
+    s.policy.ttl = 20s;
+    const auto job = submit(s);
+    end(*lease(), outcome::rejected);
+    BOOST_TEST(state(job) == job_state::failed);
+    pass(3s);
+    BOOST_TEST((retry(job) == core::verdict::done));
+    pass(10s); // longer than the failure would have been kept
+    BOOST_TEST(shown(job).has_value());
+    pass(8s);
+    BOOST_TEST(!shown(job).has_value());
+}
+
 BOOST_AUTO_TEST_CASE(a_job_past_its_ttl_is_not_begun_any_more)
 {
     auto s = a_job();

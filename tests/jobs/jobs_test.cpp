@@ -362,6 +362,42 @@ BOOST_AUTO_TEST_CASE(only_failed_jobs_can_be_retried)
     BOOST_TEST(retry(job) == core::verdict::wrong_state);
 }
 
+BOOST_AUTO_TEST_CASE(jobs_are_listed_by_key_in_both_directions)
+{
+    std::vector<core::job> all;
+    for (int i = 0; i < 5; ++i)
+        all.push_back(submit());
+    const auto keys = [](const std::vector<jobs::view>& views) {
+        std::vector<core::job_key> found;
+        for (const auto& v : views)
+            found.push_back(v.job->key);
+        return found;
+    };
+    const auto key = [&](std::size_t i) { return all[i].key; };
+    BOOST_TEST(keys(jobs->above(0, 2)) == (std::vector{key(0), key(1)}));
+    BOOST_TEST(keys(jobs->above(key(1), 9)) == (std::vector{key(2), key(3), key(4)}));
+    BOOST_TEST(keys(jobs->below(~core::job_key{0}, 2)) == (std::vector{key(4), key(3)}));
+    BOOST_TEST(keys(jobs->below(key(1), 9)) == (std::vector{key(0)}));
+    BOOST_TEST(keys(jobs->below(key(0), 9)).empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_purge_leaves_what_came_after_it)
+{
+    limits.slice = 2;
+    restart();
+    for (int i = 0; i < 5; ++i)
+        submit();
+    std::size_t removed = 0;
+    const auto purging = [](jobs::jobs& all, std::size_t& count) -> net::task<> {
+        count = co_await all.purge();
+    };
+    start(purging(*jobs, removed));
+    const auto late = submit();
+    let_commits_pass();
+    BOOST_TEST(removed == 5u);
+    BOOST_TEST(state(late) == job_state::in_queue);
+}
+
 BOOST_AUTO_TEST_CASE(a_purge_removes_what_waits_and_nothing_else)
 {
     limits.slice = 3;
