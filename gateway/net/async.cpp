@@ -130,8 +130,8 @@ task<error_code> gate::wait()
 void arrival::come()
 {
     come_ = true;
-    for (const auto& wake : std::exchange(waiters_, {}))
-        wake();
+    for (const auto& each : std::exchange(waiters_, {}))
+        each->wake();
 }
 
 task<> arrival::wait()
@@ -139,10 +139,17 @@ task<> arrival::wait()
     if (come_)
         co_return;
     auto start = [this](auto handler) {
-        const auto ex = asio::get_associated_executor(handler);
-        auto done = std::make_shared<decltype(handler)>(std::move(handler));
-        waiters_.push_back(
-            [ex, done = std::move(done)] { asio::post(ex, [done] { std::move (*done)(); }); });
+        using handler_type = decltype(handler);
+        struct one final : waiter {
+            explicit one(handler_type h) : handler(std::move(h)) {}
+            void wake() override
+            {
+                const auto ex = asio::get_associated_executor(handler);
+                asio::post(ex, std::move(handler));
+            }
+            handler_type handler;
+        };
+        waiters_.push_back(std::make_unique<one>(std::move(handler)));
     };
     auto token = asio::use_awaitable;
     co_await asio::async_initiate<decltype(token), void()>(std::move(start), token);

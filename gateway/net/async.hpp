@@ -101,7 +101,11 @@ public:
     task<> wait();
 
 private:
-    std::vector<std::function<void()>> waiters_;
+    struct waiter {
+        virtual ~waiter() = default;
+        virtual void wake() = 0;
+    };
+    std::vector<std::unique_ptr<waiter>> waiters_;
     bool come_ = false;
 };
 

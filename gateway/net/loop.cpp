@@ -36,7 +36,7 @@ double duration_histogram::quantile(double share) const
 
 void turn_meter::read(duration used)
 {
-    constexpr duration calm_turn = std::chrono::microseconds(25);
+    constexpr duration calm_turn = std::chrono::microseconds(50);
     constexpr unsigned calm_enough = 32;
     constexpr unsigned group_size = 8;
     used = std::max(used, duration::zero());

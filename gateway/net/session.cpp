@@ -392,7 +392,12 @@ task<bool> session::respond(const request* req, bool http_11, bool keep_alive, r
         out_ += body.substr(0, with_head);
         doing_ = activity::sending;
         limit_to(shared_->limits.write_timeout);
-        auto ec = co_await peer_->write(out_);
+        error_code ec;
+        const auto sent = peer_->write_now(out_);
+        if (sent < out_.size()) {
+            const auto unsent = std::string_view(out_).substr(sent);
+            ec = co_await peer_->write(unsent);
+        }
         const auto rest = body.substr(with_head);
         if (!ec && !rest.empty())
             ec = co_await send(rest);
@@ -433,6 +438,8 @@ task<bool> session::send_source(body_source& source, framing body, std::uint64_t
             part = std::span<char>(block.data() + start, digits + 2 + *n + 2);
         }
         ec = co_await send(as_view(part));
+        auto let_others_run = asio::use_awaitable; // neither reading nor sending need have waited
+        co_await asio::post(let_others_run);
     }
     if (!ec && body == framing::chunked) {
         const std::string_view last = "0\r\n\r\n";
@@ -524,6 +531,14 @@ private:
 
 } // namespace
 
+// Whether the body, if any, has arrived with its header and may be taken, as small ones do.
+bool session::has_come(const request_parser& message, const service::verdict& verdict) const
+{
+    const auto length = message.length();
+    return !verdict.refusal && !verdict.streams && length && *length <= verdict.body_limit &&
+           *length <= in_.data().size();
+}
+
 // Brings in the body, if the service will have it. Nothing when the request is complete; otherwise
 // it has been answered, and the value says whether another message may follow.
 task<std::optional<bool>> session::receive(request_parser& message, request& req,
@@ -576,7 +591,10 @@ task<bool> session::exchange()
     upload body(*this, message);
     if (verdict.streams)
         req.incoming = &body;
-    if (verdict.refusal || message.length() != 0U) {
+    if (has_come(message, verdict)) {
+        req.body = in_.data().substr(0, message.length().value_or(0));
+        in_.consume(req.body.size());
+    } else if (verdict.refusal || message.length() != 0U) {
         const auto answered = co_await receive(message, req, std::move(verdict));
         if (answered)
             co_return *answered;

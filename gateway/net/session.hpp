@@ -72,6 +72,7 @@ private:
     void out_of_time();
     static task<> hang_up_late(std::shared_ptr<session> s, std::string answer);
     bool parse(request_parser& message);
+    bool has_come(const request_parser& message, const service::verdict& verdict) const;
     void fill(request& req, const request_parser& message);
     void tell(const request& req, int status);
 

@@ -41,6 +41,15 @@ public:
         co_return n;
     }
 
+    std::size_t write_now(std::string_view bytes) noexcept override
+    {
+        error_code ec;
+        const auto part = bytes.substr(0, slice);
+        const auto n = socket_.write_some(asio::buffer(part.data(), part.size()), ec);
+        sent_ += n;
+        return n;
+    }
+
     // Nearly every write fits into the kernel's buffer, so that is tried first, without suspending.
     task<error_code> write(std::string_view bytes) override
     {

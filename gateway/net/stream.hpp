@@ -18,6 +18,8 @@ public:
     virtual ~stream() = default;
     // At least one byte; asio::error::eof when the peer has finished.
     virtual task<result<std::size_t>> read_some(std::span<char> into) = 0;
+    // What can be written without waiting, which may be nothing; an error is for write() to tell.
+    virtual std::size_t write_now(std::string_view) noexcept { return 0; }
     // All of it, or the error that stopped it.
     virtual task<error_code> write(std::string_view bytes) = 0;
     // Ends a pending read and write with operation_aborted.

@@ -232,6 +232,19 @@ BOOST_AUTO_TEST_CASE(a_request_is_taken_apart_and_answered_in_one_write)
     BOOST_TEST(has(text, "Content-Type: text/plain\r\nContent-Length: 33\r\n\r\n"));
 }
 
+BOOST_AUTO_TEST_CASE(what_the_kernel_does_not_take_at_once_is_written_after_it)
+{
+    says(get("/a"));
+    const auto whole = answer();
+    for (const std::size_t n : {std::size_t{1}, whole.size() - 1, whole.size(), whole.size() + 1}) {
+        peer->takes_at_once(n);
+        const auto before = peer->writes();
+        says(get("/a"));
+        BOOST_TEST(answer() == whole);
+        BOOST_TEST(peer->writes() - before == (n < whole.size() ? 1U : 0U));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_request_is_understood_however_its_bytes_are_cut)
 {
     open();

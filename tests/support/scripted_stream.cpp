@@ -66,6 +66,16 @@ net::task<result<std::size_t>> scripted_stream::read_some(std::span<char> into)
     co_return n;
 }
 
+std::size_t scripted_stream::write_now(std::string_view bytes) noexcept
+{
+    if (closed_ || !room_.is_open())
+        return 0;
+    const auto n = std::min(at_once_, bytes.size());
+    written_ += bytes.substr(0, n);
+    sent_ += n;
+    return n;
+}
+
 net::task<error_code> scripted_stream::write(std::string_view bytes)
 {
     if (writes_++ == failing_write_.step) {

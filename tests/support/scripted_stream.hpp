@@ -24,7 +24,8 @@ public:
     // The k-th read (0 is the first) fails; so does the k-th write, after `taken` of its bytes.
     void fail_read_at(std::size_t k, error_code ec) { failing_read_ = {k, ec}; }
     void fail_write_at(std::size_t k, error_code ec, std::size_t taken = 0);
-    void block_writes() { room_.close(); } // until unblock_writes()
+    void takes_at_once(std::size_t n) { at_once_ = n; } // without waiting; else nothing
+    void block_writes() { room_.close(); }              // until unblock_writes()
     void unblock_writes() { room_.open(); }
 
     const std::string& written() const { return written_; }
@@ -37,6 +38,7 @@ public:
     // --- the product's end ---
 
     net::task<result<std::size_t>> read_some(std::span<char> into) override;
+    std::size_t write_now(std::string_view bytes) noexcept override;
     net::task<error_code> write(std::string_view bytes) override;
     void close() noexcept override;
     void finish() noexcept override { finished_ = true; }
@@ -61,6 +63,7 @@ private:
     failure failing_read_;
     failure failing_write_;
     std::size_t taken_ = 0;
+    std::size_t at_once_ = 0;
     std::size_t cut_ = std::numeric_limits<std::size_t>::max();
     std::size_t reads_ = 0;
     std::size_t writes_ = 0;
