@@ -43,8 +43,10 @@ net::task<jobs::answer> jobs::submit(submission s)
 
     // An idle backend gets the job in the same commit: one wait for the disk instead of two.
     const auto runner = claim_idle(a.job.models);
+    auto input = runner ? s.input : std::move(s.input); // only a runner needs it again
     store::write w;
-    w.emplace_back(store::insert_job{a.job, std::move(s.files), s.input, a.webhook, a.once});
+    w.emplace_back(
+        store::insert_job{a.job, std::move(s.files), std::move(input), a.webhook, a.once});
     auto begun = a.job;
     if (runner) {
         begun.begin(backend_index(runner->backend), begun.submitted);
