@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -62,6 +63,17 @@ public:
             [&] { return ::pread(fd, into, size, static_cast<off_t>(offset)); });
         if (n < 0)
             return last_error();
+        return static_cast<std::size_t>(n);
+    }
+
+    result<std::size_t> read_cached(int fd, char* into, std::size_t size,
+                                    std::uint64_t offset) override
+    {
+        const ::iovec room{into, size};
+        const auto n = without_interruption(
+            [&] { return ::preadv2(fd, &room, 1, static_cast<off_t>(offset), RWF_NOWAIT); });
+        if (n < 0) // EAGAIN, or a file system that cannot tell
+            return make_error_code(boost::system::errc::operation_would_block);
         return static_cast<std::size_t>(n);
     }
 
@@ -180,6 +192,11 @@ private:
 };
 
 } // namespace
+
+result<std::size_t> file_system::read_cached(int, char*, std::size_t, std::uint64_t)
+{
+    return make_error_code(boost::system::errc::operation_would_block);
+}
 
 file_system& real_files()
 {

@@ -1,7 +1,7 @@
 #pragma once
 
 // The system calls that store makes on files, behind an interface so that tests can make each of
-// them fail. All of them block: call them on a lane.
+// them fail. All but read_cached() block: call them on a lane.
 
 #include "base/result.hpp"
 #include "base/time.hpp"
@@ -40,6 +40,10 @@ public:
     // 0 only at the end.
     virtual result<std::size_t> read(int fd, char* into, std::size_t size,
                                      std::uint64_t offset) = 0;
+    // The same, but only what is in memory already: this one never waits for the disk, and says
+    // operation_would_block where it would.
+    virtual result<std::size_t> read_cached(int fd, char* into, std::size_t size,
+                                            std::uint64_t offset);
     virtual error_code sync(int fd) = 0; // fsync(2)
     // Starts to write back a range without waiting for it (sync_file_range(2)).
     virtual error_code start_sync(int fd, std::uint64_t offset, std::uint64_t size) = 0;

@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <list>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -17,6 +18,8 @@ namespace {
 constexpr std::size_t write_unit = 256 * 1024;
 constexpr std::string_view unfinished = ".part";
 constexpr std::size_t longest_name = 200;
+// Files that stay open for their next read: those that are being sent, or have just been written.
+constexpr std::size_t most_open = 128;
 
 bool is_plain(const std::string& name)
 {
@@ -46,6 +49,7 @@ struct spool::impl {
     file_system& fs;
     stats counters;
     std::unordered_map<std::string, int> held; // names of live files and writers: never swept
+    std::list<spool_file::state*> open;        // those with a descriptor, the oldest first
 
     std::filesystem::path finished_path(const std::string& name) const { return folder / name; }
     std::filesystem::path part_path(const std::string& name) const
@@ -90,12 +94,30 @@ struct spool_file::state {
     ~state()
     {
         owner->let_go(name);
+        auto last = close();
         if (!discarded)
             return;
         owner->count_out(size);
-        owner->disk.post([owner = owner, file = owner->finished_path(name)] {
+        owner->disk.post([owner = owner, file = owner->finished_path(name), last] {
             owner->fs.remove(file); // if that fails, the next start sweeps it
         });
+    }
+
+    void keep_open(std::shared_ptr<open_file> file)
+    {
+        if (in)
+            return; // another reader was quicker
+        in = std::move(file);
+        place = owner->open.insert(owner->open.end(), this);
+        if (owner->open.size() > most_open)
+            owner->open.front()->close();
+    }
+
+    std::shared_ptr<open_file> close()
+    {
+        if (in)
+            owner->open.erase(place);
+        return std::exchange(in, nullptr);
     }
 
     std::shared_ptr<spool::impl> owner;
@@ -103,6 +125,8 @@ struct spool_file::state {
     std::uint64_t size;
     std::optional<std::uint32_t> checksum;
     bool verified;
+    std::shared_ptr<open_file> in; // null: it has to be opened
+    std::list<state*>::iterator place{};
     bool discarded = false;
 
     // On the lane.
@@ -115,14 +139,14 @@ std::optional<std::uint32_t> spool_file::checksum() const { return state_->check
 
 error_code spool_file::state::compare() const
 {
-    auto in = open_in(owner->fs, owner->finished_path(name), O_RDONLY);
-    if (!in)
-        return in.error();
+    auto source = open_in(owner->fs, owner->finished_path(name), O_RDONLY);
+    if (!source)
+        return source.error();
     std::vector<char> piece(write_unit);
     store::checksum sum;
     std::uint64_t at = 0;
     for (;;) {
-        const auto n = owner->fs.read(in->fd(), piece.data(), piece.size(), at);
+        const auto n = owner->fs.read(source->fd(), piece.data(), piece.size(), at);
         if (!n)
             return n.error();
         if (*n == 0)
@@ -147,19 +171,31 @@ net::task<error_code> spool_file::verify() const
     co_return ec;
 }
 
-// Opened for each read: a gateway holds thousands of results, and few are read at a time.
+// A gateway holds thousands of results, and few are read at a time. What has just been written, or
+// read ahead, is in the kernel's memory: it takes no lane and no thread.
 net::task<result<std::size_t>> spool_file::read(std::uint64_t offset, std::span<char> into) const
 {
     const auto held = state_;
-    auto work = [held, offset, into]() -> result<std::size_t> {
-        auto& fs = held->owner->fs;
-        auto in = open_in(fs, held->owner->finished_path(held->name), O_RDONLY);
-        if (!in)
-            return in.error();
+    auto& fs = held->owner->fs;
+    auto in = held->in;
+    if (in) {
+        const auto n = fs.read_cached(in->fd(), into.data(), into.size(), offset);
+        if (n)
+            co_return n;
+    }
+    auto work = [&held, &fs, &in, offset, into]() -> result<std::size_t> {
+        if (!in) {
+            auto opened = open_in(fs, held->owner->finished_path(held->name), O_RDONLY);
+            if (!opened)
+                return opened.error();
+            in = std::make_shared<open_file>(std::move(*opened));
+        }
         return fs.read(in->fd(), into.data(), into.size(), offset);
     };
     auto n = co_await held->owner->disk.run(std::move(work));
-    if (!n)
+    if (n)
+        held->keep_open(std::move(in));
+    else
         ++held->owner->counters.failures;
     co_return n;
 }
@@ -181,7 +217,7 @@ struct spool_writer::state {
         const auto there = owner->fs.stat(owner->finished_path(name));
         if (there)
             return failure(boost::system::errc::file_exists);
-        auto opened = open_in(owner->fs, owner->part_path(name), O_WRONLY | O_CREAT | O_EXCL);
+        auto opened = open_in(owner->fs, owner->part_path(name), O_RDWR | O_CREAT | O_EXCL);
         if (!opened)
             return opened.error();
         file = std::move(*opened);
@@ -190,28 +226,29 @@ struct spool_writer::state {
 
     error_code flush()
     {
-        const auto ec = file.write_all(buffer, written);
+        auto ec = file ? error_code{} : open();
+        if (!ec)
+            ec = file.write_all(buffer, written);
         sum.add(buffer);
         written += buffer.size();
         buffer.clear();
         return ec;
     }
 
-    // The bytes, then the name, then the folder that holds the name: each is synced before anything
-    // depends on it.
+    // The bytes and the name that they get, synced together, then the folder that holds the name.
+    // Nothing depends on either before all of it is on disk: a file that the journal does not name
+    // is nobody's.
     error_code publish()
     {
         auto& fs = owner->fs;
         auto ec = flush();
         if (!ec)
-            ec = fs.sync(file.fd());
-        if (!ec)
-            ec = file.close();
-        if (!ec)
             ec = fs.rename(owner->part_path(name), owner->finished_path(name));
         if (ec)
             return ec;
-        ec = fs.sync_folder(owner->folder);
+        ec = fs.sync(file.fd());
+        if (!ec)
+            ec = fs.sync_folder(owner->folder);
         if (ec)
             fs.remove(owner->finished_path(name));
         return ec;
@@ -244,7 +281,7 @@ spool_writer& spool_writer::operator=(spool_writer&& other) noexcept
 
 spool_writer::~spool_writer()
 {
-    if (!state_ || state_->finished)
+    if (!state_ || state_->finished || !state_->file)
         return;
     auto& disk = state_->owner->disk;
     // The name is let go on the loop, when it is certain that nothing is left under it: after this
@@ -295,6 +332,7 @@ net::task<result<spool_file>> spool_writer::finish()
     spool_file file;
     file.state_ = std::make_shared<spool_file::state>(s->owner, s->name, size, s->sum.value());
     file.state_->verified = true; // as it went through our hands
+    file.state_->keep_open(std::make_shared<open_file>(std::move(s->file)));
     co_return file;
 }
 
@@ -318,10 +356,6 @@ net::task<result<spool_writer>> spool::create(std::string name)
     if (!is_plain(name))
         co_return failure(boost::system::errc::invalid_argument);
     auto s = std::make_shared<spool_writer::state>(impl_, std::move(name));
-    auto work = [s] { return s->open(); };
-    const auto ec = co_await impl_->disk.run(std::move(work));
-    if (ec)
-        co_return s->owner->wrote(ec);
     co_return spool_writer(std::move(s));
 }
 

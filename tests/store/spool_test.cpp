@@ -194,15 +194,16 @@ BOOST_AUTO_TEST_CASE(an_unfinished_file_has_another_name_and_is_not_left_behind)
     BOOST_TEST(spool.counters().files == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(the_bytes_are_synced_before_the_name_and_the_name_before_the_answer)
+BOOST_AUTO_TEST_CASE(bytes_and_name_are_synced_before_the_answer)
 {
-    files.fail(call::sync, 1, EIO);
-    BOOST_TEST((store("a", "x").error() == errc::io_error));
-    BOOST_TEST(files.calls(call::rename) == 0);
-
     files.fail(call::rename, 1, EIO);
+    BOOST_TEST((store("a", "x").error() == errc::io_error));
+    BOOST_TEST(files.calls(call::sync) == 0); // the name is synced with the bytes
+
+    files.fail(call::sync, 1, EIO);
     BOOST_TEST((store("b", "x").error() == errc::io_error));
-    BOOST_TEST(files.calls(call::sync) == 2);
+    BOOST_TEST(files.calls(call::sync_folder) == 1); // when the spool was made
+    BOOST_TEST(names().empty());
 
     files.fail(call::sync_folder, 1, EIO);
     BOOST_TEST((store("c", "x").error() == errc::io_error));
@@ -212,8 +213,7 @@ BOOST_AUTO_TEST_CASE(the_bytes_are_synced_before_the_name_and_the_name_before_th
 
 BOOST_AUTO_TEST_CASE(each_call_that_fails_is_told_and_leaves_nothing)
 {
-    for (const auto what :
-         {call::open, call::write, call::sync, call::close, call::rename, call::sync_folder}) {
+    for (const auto what : {call::open, call::write, call::sync, call::rename, call::sync_folder}) {
         for (int nth = 1; nth <= 3; ++nth) {
             files.heal();
             files.fail(what, nth, ENOSPC);
@@ -257,8 +257,9 @@ BOOST_AUTO_TEST_CASE(after_a_failed_write_nothing_more_is_taken)
 
 BOOST_AUTO_TEST_CASE(a_failed_read_is_told)
 {
-    const auto file = store("r", "x");
+    BOOST_REQUIRE(store("r", "x").has_value());
     for (const auto what : {call::open, call::read}) {
+        const auto file = open("r", 1);
         files.fail(what, 1, EIO);
         const auto look = [](spool_file f, error_code& out) -> net::task<> {
             std::string piece(10, '\0');
@@ -270,6 +271,34 @@ BOOST_AUTO_TEST_CASE(a_failed_read_is_told)
         run(look(*file, ec));
         BOOST_TEST((ec == errc::io_error));
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_file_is_opened_for_its_first_read_and_stays_open_for_the_next)
+{
+    const auto bytes = pattern(200'000);
+    const auto fresh = store("r", bytes);
+    const auto again = open("r", bytes.size());
+    const auto before = files.calls(call::open);
+    BOOST_TEST((content(*fresh) == bytes)); // as it was written
+    BOOST_TEST(files.calls(call::open) == before);
+    BOOST_TEST((content(*again) == bytes));
+    BOOST_TEST(files.calls(call::open) == before + 1);
+}
+
+BOOST_AUTO_TEST_CASE(only_so_many_files_stay_open)
+{
+    std::vector<spool_file> all;
+    for (int i = 0; i < 200; ++i)
+        all.push_back(store("r" + std::to_string(i), "hello").value());
+    BOOST_TEST(files.calls(call::open) - files.calls(call::close) <= 130);
+    for (const auto& file : all)
+        BOOST_TEST(content(file) == "hello");
+    BOOST_TEST(files.calls(call::open) - files.calls(call::close) <= 130);
+    for (const auto& file : all)
+        spool.discard(file);
+    all.clear();
+    BOOST_TEST(files.calls(call::open) == files.calls(call::close));
+    BOOST_TEST(names().empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_discarded_file_goes_when_its_last_reader_has_let_go)
@@ -346,7 +375,7 @@ BOOST_AUTO_TEST_CASE(a_sweep_takes_what_nobody_knows_and_spares_what_is_held)
     const auto held = store("held", "123");
     std::ofstream(path / "torn.part") << "half";
     std::optional<spool_writer> writer;
-    run(begin(spool, "live", "x", writer));
+    run(begin(spool, "live", pattern(300'000), writer));
 
     const auto removed = sweep({"known", "gone"});
 
