@@ -1,5 +1,6 @@
 """What the gateway is measured beside and with: nginx in one process, wrk, pinned cores, rounds."""
 
+import dataclasses
 import glob
 import os
 import re
@@ -26,6 +27,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         location = /fixed {{ default_type application/json; return 200 '{body}'; }}
+        location /files/ {{ alias {files}/; default_type application/json; sendfile on; tcp_nopush on; }}
         {proxy}
     }}
 }}
@@ -48,21 +50,24 @@ def accepts(port):
 
 
 class Nginx(Process):
-    """One process; answers /fixed with `body`, hands everything else to upstream_port with keep-alive."""
+    """One process; answers /fixed with `body` and /files/ from a folder, hands everything else to upstream_port with
+    keep-alive."""
 
-    def __init__(self, body="{}", upstream_port=None):
+    def __init__(self, body="{}", upstream_port=None, files="/nonexistent", core=SERVER_CORE):
         self._folder = tempfile.TemporaryDirectory(prefix="bench-nginx-")
         self.port = free_port()
         upstream = proxy = ""
         if upstream_port:
-            upstream = f"upstream simulator {{ server 127.0.0.1:{upstream_port}; keepalive 8; }}"
-            proxy = ('location / { proxy_pass http://simulator; proxy_http_version 1.1; '
+            upstream = f"upstream behind {{ server 127.0.0.1:{upstream_port}; keepalive 64; }}"
+            proxy = ('location / { proxy_pass http://behind; proxy_http_version 1.1; '
+                     'proxy_set_header Connection ""; } '
+                     'location /behind/ { proxy_pass http://behind/files/; proxy_http_version 1.1; '
                      'proxy_set_header Connection ""; }')
         path = os.path.join(self._folder.name, "nginx.conf")
         with open(path, "w", encoding="utf-8") as file:
             file.write(CONFIGURATION.format(folder=self._folder.name, port=self.port, body=body, upstream=upstream,
-                                            proxy=proxy))
-        super().__init__([*pinned(SERVER_CORE), "/usr/sbin/nginx", "-c", path, "-p", self._folder.name], "nginx")
+                                            proxy=proxy, files=files))
+        super().__init__([*pinned(core), "/usr/sbin/nginx", "-c", path, "-p", self._folder.name], "nginx")
         wait_until(lambda: accepts(self.port) or self.exit_code is not None, 10, "nginx listens")
 
     def stop(self, timeout=15.0):
@@ -80,13 +85,37 @@ def on_cpu_seconds(process):
     return total / 1e9
 
 
-def wrk(url, seconds, connections=64):
-    """Requests answered by `url` in that time, all with 2xx."""
-    done = subprocess.run([*pinned(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url],
-                          capture_output=True, text=True, timeout=seconds + 30, check=True)
+@dataclasses.dataclass
+class Load:
+    """What wrk saw."""
+
+    requests: int
+    bytes_read: float
+    p99: float  # seconds
+
+    @classmethod
+    def from_report(cls, text):
+        value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s|m)\b", text).groups()
+        seconds = float(value) * {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60}[unit]
+        count, size, prefix = re.search(r"(\d+) requests in .*, ([\d.]+)([KMG]?)B read", text).groups()
+        return cls(int(count), float(size) * 1024 ** " KMG".index(prefix or " "), seconds)
+
+
+def wrk(url, seconds, connections=64, body=None):
+    """GETs, or POSTs of one JSON body, for that time, all answered with 2xx."""
+    script = []
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        if body is not None:
+            file.write(f"wrk.method = 'POST'\nwrk.body = [==[{body}]==]\n"
+                       "wrk.headers['Content-Type'] = 'application/json'\n")
+            file.flush()
+            script = ["-s", file.name]
+        done = subprocess.run([*pinned(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
+                               "--timeout", "30s", *script, url],
+                              capture_output=True, text=True, timeout=seconds + 60, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise AssertionError(f"wrk saw errors at {url}:\n{done.stdout}")
-    return int(re.search(r"(\d+) requests in", done.stdout).group(1))
+    return Load.from_report(done.stdout)
 
 
 def interleaved(rounds, *measurements):
