@@ -20,11 +20,9 @@ std::string intake::client_of(const net::request& request) const
     return std::string(keys_.client(credentials_of(request)));
 }
 
-net::task<proto::parsed<jobs::submission>> intake::read_one(std::string body,
-                                                            submission_facts facts) const
+net::task<proto::parsed<jobs::submission>> intake::read_large(std::string body,
+                                                              submission_facts facts) const
 {
-    if (body.size() <= read_at_once)
-        co_return read_submission(body, rules_, facts);
     auto work = [&] { return read_submission(body, rules_, facts); };
     co_return co_await with_.parsing.run(std::move(work));
 }
@@ -51,7 +49,11 @@ net::task<proto::parsed<jobs::accepted>> intake::submit(call c, jobs::door throu
         facts.idempotency_key = std::move(*key);
     }
     auto body = std::move(c.request.body);
-    auto s = co_await read_one(std::move(body), std::move(facts));
+    proto::parsed<jobs::submission> s = jobs::submission{};
+    if (body.size() <= read_at_once)
+        s = read_submission(body, rules_, facts);
+    else
+        s = co_await read_large(std::move(body), std::move(facts));
     if (!s)
         co_return s.error();
     auto submitted = std::move(*s);

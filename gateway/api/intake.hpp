@@ -30,8 +30,8 @@ public:
     std::string client_of(const net::request& request) const;
 
 private:
-    net::task<proto::parsed<jobs::submission>> read_one(std::string body,
-                                                        submission_facts facts) const;
+    net::task<proto::parsed<jobs::submission>> read_large(std::string body,
+                                                          submission_facts facts) const;
 
     parts with_;
     submission_rules rules_;
