@@ -72,6 +72,7 @@ struct log_settings {
 
 struct data_settings {
     std::string dir; // load() fills it (decisions.md 16)
+    bytes min_free = 512 * mib;
 };
 
 // One WebUI and what is asked of it. Gates: handler.md §1; readiness: webui.md §7.2.
@@ -215,6 +216,7 @@ struct net_settings {
 struct jobs_settings {
     std::int64_t max_queued = 100'000;
     bytes max_queued_bytes = gib;
+    bytes max_spool_bytes = 50 * gib;
     bytes run_body_limit = 10 * mib;
     bytes runsync_body_limit = 20 * mib;
     milliseconds execution_timeout = seconds(600);

@@ -199,7 +199,10 @@ void add_data(std::vector<setting>& all)
         .add("dir", &data_settings::dir, text("the path of a folder"),
              "Journal, results, lock. Empty: ~/.local/state/webui-gateway.")
         .flag("--data-dir")
-        .also("STATE_DIRECTORY", first_of_list);
+        .also("STATE_DIRECTORY", first_of_list)
+        .add(
+            "min_free", &data_settings::min_free, size(0, 1024 * gib),
+            "Free space of its disk below which jobs are answered with 429 and wait. 0: no limit.");
 }
 
 void add_webui_readiness(section<webui_settings> webui)
@@ -461,6 +464,8 @@ void add_jobs(std::vector<setting>& all)
         .also("MAX_QUEUE_DEPTH")
         .add("max_queued_bytes", &t::max_queued_bytes, size(kib, 1024 * gib),
              "The same for the size of their inputs.")
+        .add("max_spool_bytes", &t::max_spool_bytes, size(0, 1024 * gib),
+             "Kept results; from there on jobs are answered with 429 and wait. 0: no limit.")
         .add("run_body_limit", &t::run_body_limit, size(kib, gib), "Largest body of run.")
         .add("runsync_body_limit", &t::runsync_body_limit, size(kib, gib),
              "Largest body of runsync.")

@@ -40,6 +40,7 @@ constexpr std::array<entry, problem_count> catalogue{{
     {problem_code::idempotency_pending, 409, true, "idempotency_pending",
      "the first request with this Idempotency-Key is not answered yet"},
     {problem_code::queue_full, 429, true, "queue_full", "the queue is full"},
+    {problem_code::storage_full, 429, true, "storage_full", "there is no room to keep another job"},
     {problem_code::rate_limited, 429, true, "rate_limited", "rate limit exceeded"},
     {problem_code::internal, 500, true, "internal", "internal error"},
     {problem_code::bad_backend_reply, 502, true, "bad_backend_reply",

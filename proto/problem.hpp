@@ -34,6 +34,7 @@ enum class problem_code : std::uint8_t {
     idempotency_reused,  // 422 an Idempotency-Key that came with another job before
     idempotency_pending, // 409 the first request with this Idempotency-Key is still being kept
     queue_full,          // 429 no place for another job
+    storage_full,        // 429 no room on the disk to keep another job
     rate_limited,        // 429 too many requests in a time window
     internal,            // 500 our fault
     bad_backend_reply,   // 502 a WebUI's answer could not be read
@@ -42,7 +43,7 @@ enum class problem_code : std::uint8_t {
     backend_unavailable, // 503 no WebUI can answer this now
 };
 
-constexpr std::size_t problem_count = 24;
+constexpr std::size_t problem_count = 25;
 
 struct problem {
     problem_code code = problem_code::internal;

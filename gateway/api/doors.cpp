@@ -12,8 +12,8 @@ std::vector<route> both(std::vector<route> first, std::vector<route> second)
 } // namespace
 
 doors::doors(parts with)
-    : metrics_({with.jobs, with.backends, with.models, with.journal, with.spool, with.time,
-                std::move(with.loop),
+    : metrics_({with.jobs, with.backends, with.models, with.journal, with.spool, with.health,
+                with.time, std::move(with.loop),
                 [this] { return server_ != nullptr ? &server_->counters() : nullptr; },
                 [this] { return &router_.times(); }}),
       intake_({with.jobs, with.parsing, with.settings}),

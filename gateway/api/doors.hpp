@@ -17,6 +17,7 @@ public:
         const core::models_port* models = nullptr;
         const store::journal* journal = nullptr;
         const store::spool* spool = nullptr;
+        const store::health* health = nullptr;
         net::time_source& time;
         net::lane& parsing; // where large requests are read
         const config::settings& settings;

@@ -75,6 +75,7 @@ proto::problem problem_of(const jobs::refusal& why)
     const auto code = [&] {
         switch (why.reason) {
         case jobs::refusal::why::queue_full: return problem_code::queue_full;
+        case jobs::refusal::why::no_room: return problem_code::storage_full;
         case jobs::refusal::why::draining: return problem_code::draining;
         case jobs::refusal::why::storage: return problem_code::storage_unavailable;
         case jobs::refusal::why::reused: return problem_code::idempotency_reused;

@@ -113,6 +113,8 @@ void add_jobs(std::vector<MetricFamily>& all, const jobs::jobs& jobs, wall_time 
         .value(n.purged, {{"outcome", "purged"}});
     counter(all, "jobs_retried_total", "Dispatches after a job's first, and retries asked for")
         .value(n.retried);
+    counter(all, "results_lost_total", "Stored results that were damaged or gone when asked for")
+        .value(n.results_lost);
     gauge(all, "queue_depth", "Jobs by state, now")
         .value(jobs.waiting(), {{"state", "queued"}})
         .value(jobs.running(), {{"state", "running"}});
@@ -166,6 +168,18 @@ void add_models(std::vector<MetricFamily>& all, const core::model_counts& n)
         .value(n.downloads_done, {{"outcome", "done"}})
         .value(n.downloads_failed, {{"outcome", "failed"}});
     counter(all, "download_bytes_total", "Bytes of model files fetched").value(n.downloaded_bytes);
+}
+
+void add_health(std::vector<MetricFamily>& all, const store::health& now)
+{
+    gauge(all, "disk_free_bytes", "Free space of the data directory").value(now.free_bytes());
+    const auto well = [](const std::string& trouble) { return trouble.empty() ? 1 : 0; };
+    gauge(all, "store_up", "1 when the part of the store is well")
+        .value(well(now.disk_trouble()), {{"part", "disk"}})
+        .value(well(now.journal_trouble()), {{"part", "journal"}})
+        .value(well(now.spool_trouble()), {{"part", "spool"}});
+    gauge(all, "store_room", "0 when jobs are refused because there is no room to keep them")
+        .value(well(now.no_room()));
 }
 
 void add_store(std::vector<MetricFamily>& all, const store::journal* journal,
@@ -238,6 +252,8 @@ std::vector<MetricFamily> metrics::Collect() const
     if (from_.models != nullptr)
         add_models(all, from_.models->models());
     add_store(all, from_.journal, from_.spool);
+    if (from_.health != nullptr)
+        add_health(all, *from_.health);
     add_http(all, from_.server ? from_.server() : nullptr,
              from_.requests ? from_.requests() : nullptr);
     if (from_.loop)

@@ -21,6 +21,7 @@ public:
         const core::models_port* models = nullptr;
         const store::journal* journal = nullptr;
         const store::spool* spool = nullptr;
+        const store::health* health = nullptr;
         const net::time_source& time;
         std::function<const net::loop_stats*()> loop;
         // Of the server and the router, which are made after this.

@@ -30,6 +30,13 @@ net::response storage_problem(const error_code& ec)
     return problem_answer(what);
 }
 
+net::response unreadable(const std::string& id, const error_code& why)
+{
+    log::error("a stored result could not be read", {{"job_id", id}, {"error", why.message()}});
+    return problem_answer(problem_code::internal,
+                          "the result of this job could not be read from disk: " + why.message());
+}
+
 // `wait` of the query, or `standard` without one.
 proto::parsed<milliseconds> wait_of(const call& c, milliseconds standard)
 {
@@ -190,11 +197,16 @@ net::task<net::response> runpod::status(call c)
 
 net::task<net::response> runpod::show(std::string id)
 {
+    const auto ref = proto::parse_job_id(id);
+    const core::job_key key = ref ? ref->key : 0;
+    const auto unread = co_await with_.jobs.check_result(key);
     const auto job = find(id);
     if (!job)
         co_return problem_answer(problem_code::job_not_found);
     if (!has_stored_output(job->view))
         co_return json_answer(job_text(std::move(id), job->view, with_.time.wall()));
+    if (unread)
+        co_return unreadable(id, unread);
 
     auto shown = view_of(id, job->view, with_.time.wall());
     shown.has_output = true;
@@ -207,13 +219,8 @@ net::task<net::response> runpod::show(std::string id)
         co_return answer;
     }
     auto text = co_await read_all(source);
-    if (!text) {
-        log::error("a stored result could not be read",
-                   {{"job_id", id}, {"error", text.error().message()}});
-        co_return problem_answer(problem_code::internal, "the result of this job could not be read "
-                                                         "from disk: " +
-                                                             text.error().message());
-    }
+    if (!text)
+        co_return unreadable(id, text.error());
     answer.body = std::move(*text);
     co_return answer;
 }

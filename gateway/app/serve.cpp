@@ -80,12 +80,16 @@ private:
         store::open_sqlite(data_.journal_file().string(), journal_lane_);
     store::spool spool_{data_.spool_folder(), disk_};
     store::model_files files_{store::real_files(), disk_, hash_, data_.owner()};
+    store::health store_health_{data_.folder(),
+                                {time_, disk_, *journal_, spool_},
+                                {settings_.data.min_free, settings_.jobs.max_spool_bytes}};
     jobs::jobs jobs_{loop_.ex(),
                      time_,
                      *journal_,
                      spool_,
                      job_limits(settings_),
-                     {[this] { return random_.next(); }, public_id}};
+                     {[this] { return random_.next(); }, public_id},
+                     &store_health_};
     work::model_library models_;
     work::fleet fleet_;
     api::doors doors_;
@@ -109,8 +113,8 @@ program::program(config::loaded loaded)
               [this](const core::model_ref& file) { return models_.waived(file); },
               [this](const core::model_ref& file) { return models_.doubtful(file); }},
              backend_options(settings_, webui_urls()), runner_options(settings_)),
-      doors_({jobs_, fleet_, &models_, journal_.get(), &spool_, time_, disk_, settings_, random_,
-              checks(), [this] { return &loop_.stats(); }}),
+      doors_({jobs_, fleet_, &models_, journal_.get(), &spool_, &store_health_, time_, disk_,
+              settings_, random_, checks(), [this] { return &loop_.stats(); }}),
       server_(loop_.ex(), time_, wheel_, doors_.service(), server_limits(settings_.server)),
       health_(loop_.ex(), time_, wheel_, doors_.health(), server_limits(settings_.server))
 {
@@ -124,8 +128,11 @@ std::vector<std::string> program::webui_urls()
 // What must be well before a job can be accepted and kept.
 std::vector<api::check> program::checks()
 {
-    auto journal = [this] { return journal_->counters().trouble; };
-    return {{"journal", std::move(journal)}};
+    auto disk = [this] { return store_health_.disk_trouble(); };
+    auto journal = [this] { return store_health_.journal_trouble(); };
+    auto spool = [this] { return store_health_.spool_trouble(); };
+    return {
+        {"disk", std::move(disk)}, {"journal", std::move(journal)}, {"spool", std::move(spool)}};
 }
 
 int program::run()
@@ -176,6 +183,7 @@ net::task<> program::main()
     const auto ex = co_await net::current_executor();
     net::task_group parts(ex);
     co_await start();
+    parts.spawn(store_health_.watch());
     parts.spawn(jobs_.keep_house());
     parts.spawn(models_.run());
     parts.spawn(fleet_.run());
@@ -194,8 +202,12 @@ net::task<> program::start()
     co_await simulators_.start();
     const auto ec = co_await jobs_.replay();
     if (ec)
-        throw std::runtime_error("the journal in " + settings_.data.dir +
-                                 " cannot be read back: " + ec.message());
+        throw std::runtime_error("the journal " + data_.journal_file().string() +
+                                 " cannot be read back: " + ec.message() +
+                                 "; `webui-gateway store check` says what is damaged. Restore it "
+                                 "from a copy, or move it and its -wal and -shm files away to "
+                                 "start with an empty queue");
+    co_await store_health_.look();
     listen();
 }
 

@@ -80,30 +80,6 @@ void jobs::restore(store::job_record& record, known_sets& known)
         ++counters_.running;
 }
 
-net::task<> jobs::reopen_results(std::vector<store::job_record>& records)
-{
-    for (auto& record : records) {
-        if (!record.result)
-            continue;
-        const auto key = record.job.key;
-        auto file = co_await spool_.open(record.result->file, record.result->size);
-        entry* e = look(key);
-        if (e == nullptr)
-            continue;
-        if (!file) {
-            log::error("a result is missing from the spool", {{"job_id", naming_.id(e->job)},
-                                                              {"file", record.result->file},
-                                                              {"error", file.error().message()}});
-            e->extra().error = "the result was stored in " + record.result->file +
-                               ", which cannot be read any more (" + file.error().message() + ")";
-            continue;
-        }
-        e->extra().result =
-            stored_result{std::move(*file), record.result->splice, std::move(record.result->extra),
-                          std::move(record.result->index)};
-    }
-}
-
 net::task<> jobs::close_crashed(std::vector<core::fence> open)
 {
     for (const auto fence : open) {
@@ -208,7 +184,7 @@ net::task<result<std::size_t>> jobs::erase(std::vector<core::job_key> keys, bool
     }
     if (held.empty())
         co_return 0;
-    const auto ec = co_await journal_.commit(std::move(w));
+    const auto ec = co_await commit_known(std::move(w));
     for (auto& e : held) {
         const auto key = e->job.key;
         if (!ec) {

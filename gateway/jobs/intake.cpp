@@ -9,6 +9,9 @@ namespace gateway::jobs {
 
 namespace {
 
+// Room comes with the expiry of results or by an operator's hand: not in seconds.
+constexpr std::chrono::seconds room_pause{30};
+
 refusal refused(core::scheduler::refusal why, const core::scheduler& queue,
                 const core::scheduler::limits& allowed)
 {
@@ -53,7 +56,7 @@ net::task<jobs::answer> jobs::submit(submission s)
         w.emplace_back(
             store::begin_attempt{begun.current(), runner->backend, begun.started, begun.retries});
     }
-    const auto ec = co_await journal_.commit(std::move(w));
+    const auto ec = co_await commit_known(std::move(w));
     if (ec) {
         if (runner)
             runner->claimed = false;
@@ -106,7 +109,7 @@ net::task<std::vector<jobs::answer>> jobs::submit(std::vector<submission> all)
     }
     error_code ec;
     if (!w.empty())
-        ec = co_await journal_.commit(std::move(w));
+        ec = co_await commit_known(std::move(w));
     for (auto& [i, a] : under_way) {
         if (ec) {
             answers[i] = counted(not_kept(a, ec));
@@ -170,6 +173,9 @@ std::optional<refusal> jobs::reserve(const submission& s)
     if (!intake_)
         return refusal{refusal::why::draining, "the gateway is stopping and takes no more jobs",
                        std::chrono::seconds(5)};
+    auto no_room = room_ != nullptr ? room_->no_room() : std::string();
+    if (!no_room.empty())
+        return refusal{refusal::why::no_room, std::move(no_room), room_pause};
     const auto place = queue_.reserve(s.input.size());
     if (place != core::scheduler::refusal::none)
         return refused(place, queue_, limits_.queue);
@@ -239,7 +245,7 @@ jobs::answer jobs::counted(answer a)
 // Only when nothing waits at all, so that nobody is overtaken.
 std::shared_ptr<jobs::idle_runner> jobs::claim_idle(core::set_id models)
 {
-    if (queue_.size() > 0)
+    if (queue_.size() > 0 || !may_begin())
         return nullptr;
     for (const auto& runner : idle_) {
         if (!runner->claimed && !runner->abandoned && (*runner->can_run)(models)) {

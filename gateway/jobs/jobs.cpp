@@ -15,13 +15,14 @@ const std::vector<double>& jobs::histogram_bounds()
 }
 
 jobs::jobs(net::executor ex, net::time_source& time, store::journal& journal, store::spool& spool,
-           limits allowed, naming names)
+           limits allowed, naming names, const store::health* room)
     : ex_(ex),
       time_(time),
       journal_(journal),
       spool_(spool),
       limits_(allowed),
       naming_(std::move(names)),
+      room_(room),
       queue_(allowed.queue),
       settled_(ex),
       offers_(ex),
@@ -220,7 +221,7 @@ net::task<error_code> jobs::cancel(core::job_key key, steady_time until)
             store::write w;
             w.emplace_back(store::finish_job{
                 {key, 0}, next.state, core::outcome::cancelled, next.ended, {}, std::nullopt});
-            const auto ec = co_await journal_.commit(std::move(w));
+            const auto ec = co_await commit_known(std::move(w));
             if (ec) {
                 queue_.requeue(ticket_of(e->job));
                 offers_.bump();
@@ -258,7 +259,7 @@ net::task<boost::system::result<core::verdict>> jobs::retry(core::job_key key)
         co_return verdict;
     store::write w;
     w.emplace_back(store::restart_job{key, next.queued});
-    const auto ec = co_await journal_.commit(std::move(w));
+    const auto ec = co_await commit_known(std::move(w));
     if (ec)
         co_return ec;
     e->job = next;

@@ -14,6 +14,7 @@
 #include "jobs/key_register.hpp"
 #include "jobs/table.hpp"
 #include "net/async.hpp"
+#include "store/health.hpp"
 #include "store/journal.hpp"
 #include "store/spool.hpp"
 
@@ -68,6 +69,7 @@ struct accepted {
 struct refusal {
     enum class why : std::uint8_t {
         queue_full, // too many jobs or bytes wait: try again later
+        no_room,    // the disk or the spool is too full to take on more
         draining,   // the gateway is stopping
         storage,    // the journal could not keep it
         reused,     // its Idempotency-Key came with another content before
@@ -119,6 +121,7 @@ public:
         std::uint64_t expired = 0;
         std::uint64_t purged = 0;
         std::uint64_t retried = 0;                      // dispatches after the first, and /retry
+        std::uint64_t results_lost = 0;                 // not as they were stored, or gone
         std::uint64_t running = 0;                      // now
         std::uint64_t kept = 0;                         // in memory, any state
         std::vector<std::uint64_t> attempts_by_outcome; // indexed by core::outcome
@@ -137,8 +140,9 @@ public:
         std::function<std::string(const core::job&)> id;
     };
 
+    // `room` is asked before anything is accepted or begun; nullptr: there is always room.
     jobs(net::executor ex, net::time_source& time, store::journal& journal, store::spool& spool,
-         limits allowed, naming names);
+         limits allowed, naming names, const store::health* room = nullptr);
     ~jobs();
     jobs(const jobs&) = delete;
     jobs& operator=(const jobs&) = delete;
@@ -178,6 +182,10 @@ public:
     net::task<boost::system::result<core::verdict>> remove(core::job_key key);
     // All that happened to it, from the journal.
     net::task<result<store::job_history>> history(core::job_key key);
+    // Before a result goes to anybody: are its bytes still the ones that were stored? If they are
+    // not, the job has no result any more and an error that says so. Other errors are the disk's,
+    // for now.
+    net::task<error_code> check_result(core::job_key key);
     // Shortens how long a finished job's result is kept.
     void keep_for(core::job_key key, std::chrono::milliseconds from_now);
     // What the job's stream has not delivered yet: its progress, and one item without progress once
@@ -254,12 +262,16 @@ private:
     std::shared_ptr<idle_runner> claim_idle(core::set_id models);
     net::task<std::optional<lease>> begin(core::scheduler::ticket t, std::string backend);
     lease lease_of(entry& e, std::string input);
+    net::task<error_code> commit_known(store::write w, bool doubtful = false);
     net::task<error_code> commit_surely(store::write w);
     void ended(entry& e, core::outcome last);
     // Model sets as replay meets them: jobs that want the same share one.
     using known_sets = std::map<std::shared_ptr<const core::model_set>, core::set_id>;
     void restore(store::job_record& record, known_sets& known);
     net::task<> reopen_results(std::vector<store::job_record>& records);
+    void lose_result(entry& e, const std::string& file, const error_code& why);
+    net::task<error_code> fail_held(entry& e, std::string reason);
+    bool may_begin() const { return room_ == nullptr || room_->no_start().empty(); }
     net::task<> close_crashed(std::vector<core::fence> open);
     net::task<result<std::size_t>> erase(std::vector<core::job_key> keys, bool waiting_only);
     net::task<> expire(wall_time now);
@@ -270,6 +282,7 @@ private:
     store::spool& spool_;
     limits limits_;
     naming naming_;
+    const store::health* room_;
     core::scheduler queue_;
     core::model_sets sets_;
     table<entry> jobs_;

@@ -9,6 +9,7 @@ namespace gateway::jobs {
 
 namespace {
 
+constexpr auto room_pause = std::chrono::seconds(1); // between looks whether there is room again
 constexpr auto commit_pause = std::chrono::seconds(1);
 
 void observe(std::vector<std::uint64_t>& buckets, double& sum, std::chrono::milliseconds took)
@@ -37,7 +38,8 @@ net::task<std::optional<lease>> jobs::next_lease(std::string backend,
     };
 
     while (intake_) {
-        auto ticket = queue_.lease(can_run, time_.now());
+        const bool room = may_begin();
+        auto ticket = room ? queue_.lease(can_run, time_.now()) : std::nullopt;
         if (ticket) {
             auto leased = co_await begin(*ticket, backend);
             if (leased)
@@ -49,7 +51,9 @@ net::task<std::optional<lease>> jobs::next_lease(std::string backend,
         me.backend = backend;
         me.can_run = &can_run;
         idle_.push_back(here.me);
-        const auto pause_end = queue_.next_pause_end(time_.now()).value_or(steady_time::max());
+        auto pause_end = queue_.next_pause_end(time_.now()).value_or(steady_time::max());
+        if (!room)
+            pause_end = std::min(pause_end, time_.now() + room_pause);
         const bool moved = co_await offers_.past(offers_.current(), time_, pause_end);
         (void)moved;
         while (me.claimed && !me.got) {
@@ -78,10 +82,16 @@ net::task<std::optional<lease>> jobs::begin(core::scheduler::ticket t, std::stri
         co_return std::nullopt; // it ended while it was being leased
     auto input = co_await journal_.read_input(t.key);
     error_code ec = input ? error_code{} : input.error();
-    if (!ec) {
+    if (ec == store::journal_errc::corrupt || ec == store::journal_errc::missing) {
+        // It can never run, and must not be in the way of those that can.
+        auto why = "its input cannot be read back from the journal: " + ec.message();
+        ec = co_await fail_held(*e, std::move(why));
+        if (!ec)
+            co_return std::nullopt;
+    } else if (!ec) {
         store::write w;
         w.emplace_back(store::begin_attempt{next.current(), backend, next.started, next.retries});
-        ec = co_await journal_.commit(std::move(w));
+        ec = co_await commit_known(std::move(w));
     }
     if (ec) {
         // Nothing has been sent: it waits on, and the disk gets a moment.
@@ -139,13 +149,33 @@ void jobs::report(core::fence by, core::progress_view p)
     changed_now(*e);
 }
 
+// Commits, and asks again for as long as it is not known whether that happened. A job that is held
+// is changed by nobody else, so a conflict then means that it had happened the first time.
+net::task<error_code> jobs::commit_known(store::write w, bool doubtful)
+{
+    for (;;) {
+        auto copy = w;
+        const auto ec = co_await journal_.commit(std::move(copy));
+        if (doubtful && ec == store::journal_errc::conflict)
+            co_return error_code{};
+        doubtful = doubtful || ec == store::journal_errc::unknown;
+        if (!doubtful || !ec || ec == store::journal_errc::closed)
+            co_return ec;
+        log::error("it is not known whether a change was kept; asking again",
+                   {{"error", ec.message()}});
+        const auto stopped = co_await time_.sleep_for(commit_pause);
+        if (stopped)
+            co_return store::journal_errc::unknown;
+    }
+}
+
 // A transition that the world has already made must be written down, however long it takes; only
 // a conflict or the end of the process stops it.
 net::task<error_code> jobs::commit_surely(store::write w)
 {
     for (;;) {
         auto copy = w;
-        const auto ec = co_await journal_.commit(std::move(copy));
+        const auto ec = co_await commit_known(std::move(copy));
         if (!ec || ec == store::journal_errc::conflict || ec == store::journal_errc::closed)
             co_return ec;
         log::error("the end of an attempt could not be written; trying again",
@@ -173,7 +203,7 @@ net::task<result<core::verdict>> jobs::complete(core::fence by, store::result_re
     else
         w.emplace_back(
             store::finish_job{by, next.state, core::outcome::done, next.ended, {}, record});
-    const auto ec = co_await journal_.commit(std::move(w));
+    const auto ec = co_await commit_surely(std::move(w));
     if (ec) {
         // When it is not known whether the row names the file, the next start finds out.
         if (ec != store::journal_errc::unknown)
@@ -269,22 +299,31 @@ net::task<error_code> jobs::fail_waiting(core::job_key key, std::string reason)
     auto e = co_await take(key);
     if (!e)
         co_return error_code{};
-    auto next = e->job;
-    if (next.end_queued(core::job_state::failed, time_.wall()) != core::verdict::done)
+    if (e->job.state != core::job_state::in_queue)
         co_return error_code{};
     queue_.remove(key);
-    store::write w;
-    w.emplace_back(store::finish_job{
-        {key, 0}, next.state, core::outcome::preparation, next.ended, reason, std::nullopt});
-    const auto ec = co_await journal_.commit(std::move(w));
+    const auto ec = co_await fail_held(*e, std::move(reason));
     if (ec) {
         queue_.requeue(ticket_of(e->job));
         offers_.bump();
-        co_return ec;
     }
-    e->job = next;
-    e->extra().error = std::move(reason);
-    ended(*e, core::outcome::preparation);
+    co_return ec;
+}
+
+// Of a waiting job that is held and has been taken out of the queue.
+net::task<error_code> jobs::fail_held(entry& e, std::string reason)
+{
+    auto next = e.job;
+    next.end_queued(core::job_state::failed, time_.wall());
+    store::write w;
+    w.emplace_back(store::finish_job{
+        {next.key, 0}, next.state, core::outcome::preparation, next.ended, reason, std::nullopt});
+    const auto ec = co_await commit_known(std::move(w));
+    if (ec)
+        co_return ec;
+    e.job = next;
+    e.extra().error = std::move(reason);
+    ended(e, core::outcome::preparation);
     co_return error_code{};
 }
 

@@ -61,6 +61,11 @@ constexpr std::array rules{
          "SELECT job FROM idempotency WHERE job NOT IN (SELECT key FROM jobs)"},
     rule{2, "retries of no job",
          "SELECT DISTINCT job FROM retries WHERE job NOT IN (SELECT key FROM jobs)"},
+    rule{2, "retries of no job",
+         "SELECT DISTINCT job FROM retries WHERE job NOT IN"
+         " (SELECT key FROM jobs)"},
+    rule{2, "Idempotency-Keys of no job",
+         "SELECT job FROM idempotency WHERE job NOT IN (SELECT key FROM jobs)"},
     rule{2, "model sets whose users are miscounted",
          "SELECT id FROM model_sets LEFT JOIN (SELECT models, count(*) AS jobs FROM jobs"
          " GROUP BY models) ON models = id WHERE uses <> ifnull(jobs, 0)"},
@@ -89,8 +94,15 @@ void read_all(SQLite::Database& db, const char* query, damage& into)
 void check_pages(SQLite::Database& db, journal_report& report)
 {
     damage d{"damaged pages", {}, 0};
-    read_all(db, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
-             d);
+    try {
+        read_all(db,
+                 "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+                 d);
+    } catch (const SQLite::Exception& e) { // so bad that SQLite gives up looking
+        if (meaning_of(e, &db) != journal_errc::corrupt)
+            throw;
+        add(d, e.what());
+    }
     keep(report, std::move(d));
 }
 

@@ -36,7 +36,7 @@ net::task<> health::look()
     unseen_ = found ? error_code{} : found.error();
     if (found)
         free_ = *found;
-    if (!spool_trouble().empty())
+    if (!spool_.counters().trouble.empty())
         co_await spool_.probe();
     if (!journal_trouble().empty()) {
         write nothing; // but the stamp of a transaction
@@ -87,9 +87,15 @@ std::string health::no_room() const
     return why.empty() ? spool_is_full() : why;
 }
 
+std::string health::spool_trouble() const
+{
+    const auto& broken = spool_.counters().trouble;
+    return broken.empty() ? spool_is_full() : broken;
+}
+
 std::string health::no_start() const
 {
-    auto why = no_room();
+    auto why = disk_trouble();
     return why.empty() ? spool_trouble() : why;
 }
 

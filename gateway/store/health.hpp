@@ -41,10 +41,10 @@ public:
     // Why no attempt may be begun: what runs keeps the room that is left, and a result that cannot
     // be written costs the work of a GPU.
     std::string no_start() const;
-    // Why the journal or the spool takes no writes now, and what is wrong with the disk.
-    const std::string& journal_trouble() const { return log_.counters().trouble; }
-    const std::string& spool_trouble() const { return spool_.counters().trouble; }
+    // The same by part, for /readyz.
     std::string disk_trouble() const;
+    const std::string& journal_trouble() const { return log_.counters().trouble; }
+    std::string spool_trouble() const;
 
     std::uint64_t free_bytes() const { return free_; } // at the last look
 

@@ -129,7 +129,17 @@ private:
         account(*b);
         b->done.come();
         if (b->wants_tidying)
-            lane_.post([db = db_] { db->tidy(); });
+            tidy(lane_, db_);
+    }
+
+    // Step by step, so that batches come in between.
+    static void tidy(net::lane& lane, std::shared_ptr<database> db)
+    {
+        lane.post([&lane, db = std::move(db)] {
+            db->tidy();
+            if (db->has_more_to_tidy())
+                tidy(lane, db);
+        });
     }
 
     // On the lane.

@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t page_size = 4096; // SQLite's default
 constexpr std::size_t erased_before_vacuum = 256;
 constexpr int vacuum_pages = 256; // per step: a megabyte
+constexpr int sets_at_once = 256;
 
 core::job_key key_of(const operation& op)
 {
@@ -90,7 +91,10 @@ database::database(std::string file, sqlite_options options)
       ballast_(files_, file_ + ".ballast", options_.ballast)
 {
     try {
+        const bool left_open = was_left_open(file_);
         open();
+        if (left_open)
+            check_tables(*db_, file_);
         last_key_ = rows_->last_key();
     } catch (const SQLite::Exception& e) {
         refuse_to_open(file_, e);
@@ -319,7 +323,7 @@ result<std::vector<job_record>> database::read_page(core::job_key after, std::si
 bool database::wants_tidying() const
 {
     return is_open() && (log_pages_ >= options_.checkpoint_pages ||
-                         erased_ >= erased_before_vacuum || more_to_vacuum_);
+                         erased_ >= erased_before_vacuum || more_to_give_back_);
 }
 
 void database::tidy() noexcept
@@ -327,8 +331,8 @@ void database::tidy() noexcept
     if (!wants_tidying())
         return;
     try {
-        if (erased_ >= erased_before_vacuum || more_to_vacuum_)
-            vacuum_step();
+        if (erased_ >= erased_before_vacuum || more_to_give_back_)
+            give_back();
         if (log_pages_ >= options_.checkpoint_pages) {
             // What cannot be carried over now is tried again after the next batch.
             int in_log = 0;
@@ -347,15 +351,18 @@ void database::tidy() noexcept
     }
 }
 
-// Free pages are used again by new rows; only when they are a quarter of the file do they go back.
-void database::vacuum_step()
+// One step. Free pages are used again by new rows; only when they are a quarter of the file do they
+// go back.
+void database::give_back()
 {
     erased_ = 0;
+    const bool more_sets = rows_->forget_sets(sets_at_once) == sets_at_once;
     const auto free_pages = db_->execAndGet("PRAGMA freelist_count").getUInt();
     const auto pages = db_->execAndGet("PRAGMA page_count").getUInt();
-    more_to_vacuum_ = free_pages > vacuum_pages && free_pages > pages / 4;
-    if (more_to_vacuum_)
+    more_to_give_back_ = free_pages > vacuum_pages && free_pages > pages / 4;
+    if (more_to_give_back_)
         db_->exec("PRAGMA incremental_vacuum(" + std::to_string(vacuum_pages) + ")");
+    more_to_give_back_ = more_to_give_back_ || more_sets;
 }
 
 void database::close() noexcept

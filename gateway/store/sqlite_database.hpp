@@ -37,6 +37,7 @@ public:
     // Work to be done between batches, in bounded steps.
     bool wants_tidying() const;
     void tidy() noexcept;
+    bool has_more_to_tidy() const { return is_open() && more_to_give_back_; }
     // Carries everything into the database file.
     void close() noexcept;
 
@@ -64,7 +65,7 @@ private:
     void one_by_one(const writes& all);
     void rollback() noexcept;
     void carry_over();
-    void vacuum_step();
+    void give_back();
     void note(const std::exception& e);
     void judge(std::span<const pending_write> batch);
     template <class Read> auto reading(Read read) noexcept -> result<decltype(read())>;
@@ -86,7 +87,7 @@ private:
     std::size_t log_pages_ = 0;
     std::size_t erased_ = 0; // since free pages were last given back
     std::uint64_t pages_ = 0;
-    bool more_to_vacuum_ = false;
+    bool more_to_give_back_ = false;
 };
 
 // The order to run the writes of a failed batch in: those that end jobs come first, with all that

@@ -47,6 +47,9 @@ constexpr auto put_result_sql = R"sql(
 INSERT OR REPLACE INTO results (key, file, size, splice, extra, layout, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?))sql";
 
+constexpr auto erase_sets_sql = R"sql(
+DELETE FROM model_sets WHERE id IN (SELECT id FROM model_sets WHERE uses = 0 LIMIT ?))sql";
+
 constexpr auto read_jobs_sql = R"sql(
 SELECT key, secret, state, attempt, retries, flags, submitted, queued, started, ended,
        execution_timeout, ttl, input_bytes, models, webhook, error
@@ -142,6 +145,7 @@ rows::rows(SQLite::Database& db)
       find_set_(db, "SELECT id FROM model_sets WHERE text = ?"),
       add_set_(db, "INSERT INTO model_sets (text) VALUES (?) RETURNING id"),
       read_set_(db, "SELECT text FROM model_sets WHERE id = ?"),
+      erase_sets_(db, erase_sets_sql),
       insert_job_(db, insert_job_sql),
       insert_input_(db, "INSERT INTO inputs VALUES (?, ?)"),
       insert_once_(db, "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)"),
@@ -308,6 +312,14 @@ bool rows::apply(const erase_job& op)
 void rows::stamp(std::int64_t batch, core::job_key last_key)
 {
     stamp_.run(batch, number(last_key));
+}
+
+int rows::forget_sets(std::int64_t limit)
+{
+    const int gone = erase_sets_.run(limit);
+    if (gone > 0)
+        forget_interned();
+    return gone;
 }
 
 // --- reading ---

@@ -71,6 +71,9 @@ public:
     bool apply(const write& w);
     // The last thing in every transaction.
     void stamp(std::int64_t batch, core::job_key last_key);
+    // Between transactions: forgets model sets that no job wants, at most so many. Returns how
+    // many.
+    int forget_sets(std::int64_t limit);
     // After a rollback: numbers given in that transaction are void.
     void forget_interned() { set_ids_.clear(); }
 
@@ -98,7 +101,7 @@ private:
     std::unordered_map<std::string, std::int64_t> set_ids_;
     std::unordered_map<std::int64_t, std::shared_ptr<const core::model_set>> sets_;
     prepared savepoint_, release_, undo_;
-    prepared find_set_, add_set_, read_set_;
+    prepared find_set_, add_set_, read_set_, erase_sets_;
     prepared insert_job_, insert_input_, insert_once_;
     prepared begin_job_, insert_attempt_;
     prepared requeue_job_, end_attempt_;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <stdexcept>
 
 namespace gateway::store {
@@ -124,6 +125,13 @@ int number(SQLite::Database& db, const char* query) { return db.execAndGet(query
     throw std::runtime_error("cannot open the journal " + file + ": " + what + "; " + advice);
 }
 
+[[noreturn]] void refuse_damaged(const std::string& file, const std::string& what)
+{
+    refuse(file, "it is damaged (" + what + ")",
+           "`webui-gateway store check` says how badly; restore it from a copy, or move it and "
+           "its -wal and -shm files away to start with an empty queue");
+}
+
 // True when there is nothing in it yet.
 bool check_owner(SQLite::Database& db, const std::string& file)
 {
@@ -182,10 +190,7 @@ void refuse_to_open(const std::string& file, const SQLite::Exception& e)
     const std::string what = e.what();
     switch (e.getErrorCode() & 0xff) {
     case SQLITE_NOTADB:
-    case SQLITE_CORRUPT:
-        refuse(file, "it is damaged (" + what + ")",
-               "`webui-gateway store check` says how badly; restore it from a copy, or move it and "
-               "its -wal and -shm files away to start with an empty queue");
+    case SQLITE_CORRUPT: refuse_damaged(file, what);
     case SQLITE_FULL: refuse(file, "the disk is full", "make room and start again");
     case SQLITE_BUSY:
         refuse(file, "another program has locked it", "close that program and start again");
@@ -215,6 +220,25 @@ std::unique_ptr<SQLite::Database> open_to_look(const std::string& file)
     if (check_owner(*db, file))
         refuse(file, "it is empty", "start the gateway once, or give another data directory");
     return db;
+}
+
+bool was_left_open(const std::string& file)
+{
+    std::error_code ignored;
+    const auto log = std::filesystem::file_size(file + "-wal", ignored);
+    return !ignored && log > 0;
+}
+
+void check_tables(SQLite::Database& db, const std::string& file)
+{
+    SQLite::Statement found(db, "SELECT t.name, c.quick_check FROM sqlite_master AS t"
+                                " JOIN pragma_quick_check(t.name) AS c"
+                                " WHERE t.type = 'table' AND t.name <> 'inputs'");
+    while (found.executeStep()) {
+        const auto said = found.getColumn(1).getString();
+        if (said != "ok")
+            refuse_damaged(file, "table " + found.getColumn(0).getString() + ": " + said);
+    }
 }
 
 journal_errc meaning_of(const SQLite::Exception& e, const SQLite::Database* db)

@@ -20,6 +20,13 @@ std::unique_ptr<SQLite::Database> open_database(const std::string& file, const s
 // As it is, of this version or an older one, for reading only. Throws as above.
 std::unique_ptr<SQLite::Database> open_to_look(const std::string& file);
 
+// True when the process that had the file open last did not close it.
+bool was_left_open(const std::string& file);
+// Looks through every table but the inputs, which are most of a long queue and are read again
+// before they are used: what starting costs depends on the number of jobs, not on their size.
+// Throws as above.
+void check_tables(SQLite::Database& db, const std::string& file);
+
 // Throws what open_database() throws when SQLite says this of the file.
 [[noreturn]] void refuse_to_open(const std::string& file, const SQLite::Exception& e);
 

@@ -363,6 +363,7 @@ net::task<> runner::conclude(run_state& state, core::attempt_end end)
     store::result_record record;
     record.file = report.file.name();
     record.size = report.file.size();
+    record.checksum = report.file.checksum();
     record.index = index_of(report.reply);
     if (state.job.any_json) {
         record.splice = record.size;

@@ -40,6 +40,9 @@ struct contract : test::front {
 struct small_queue : contract {
     small_queue() : contract([](auto& s) { s.jobs.max_queued = 1; }) {}
 };
+struct small_spool : contract {
+    small_spool() : contract([](auto& s) { s.jobs.max_spool_bytes = 1; }) {}
+};
 struct small_bodies : contract {
     small_bodies()
         : contract([](auto& s) { s.jobs.run_body_limit = s.jobs.runsync_body_limit = config::mib; })
@@ -295,6 +298,14 @@ BOOST_FIXTURE_TEST_CASE(a_full_queue_refuses_and_says_when_to_come_back, small_q
 {
     talk.play("queue-full");
     BOOST_TEST(jobs->waiting() == 1U);
+}
+
+BOOST_FIXTURE_TEST_CASE(without_room_for_more_results_no_job_is_accepted, small_spool)
+{
+    talk.vars["id"] = submit();
+    complete(begin(), R"({"images":[]})");
+    talk.play("no-room");
+    BOOST_TEST(jobs->waiting() == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(a_job_that_cannot_be_kept_is_refused)

@@ -79,6 +79,23 @@ BOOST_AUTO_TEST_CASE(backends_are_told_by_name)
     expect(all, R"(model_swaps_total{backend="webui-0"} 3)");
 }
 
+BOOST_AUTO_TEST_CASE(the_store_tells_what_is_not_well)
+{
+    expect(lines(), R"(store_up{part="disk"} 1)");
+    expect(lines(), R"(store_up{part="journal"} 1)");
+    expect(lines(), R"(store_up{part="spool"} 1)");
+    expect(lines(), "store_room 1");
+    expect(lines(), "results_lost_total 0");
+
+    files.set_free_bytes(1000);
+    run(health->look());
+
+    expect(lines(), R"(store_up{part="disk"} 0)");
+    expect(lines(), R"(store_up{part="spool"} 1)");
+    expect(lines(), "store_room 0");
+    expect(lines(), "disk_free_bytes 1000");
+}
+
 BOOST_AUTO_TEST_CASE(requests_are_timed_by_pattern)
 {
     const auto id = submit();

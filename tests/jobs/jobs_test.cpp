@@ -213,17 +213,6 @@ BOOST_AUTO_TEST_CASE(a_completed_job_has_its_result_and_times)
     BOOST_TEST(v->worker == "webui-0");
 }
 
-BOOST_AUTO_TEST_CASE(a_result_that_cannot_be_written_down_sends_the_job_round_again)
-{
-    const auto job = submit();
-    const auto l = lease();
-    journal->fail_next(store::journal_errc::full);
-    BOOST_TEST(complete(*l) == core::verdict::stale); // the helper says stale for an error
-    BOOST_TEST(state(job) == job_state::in_progress);
-    end(*l, outcome::storage_failed);
-    BOOST_TEST(state(job) == job_state::in_queue);
-}
-
 BOOST_AUTO_TEST_CASE(what_an_old_attempt_says_changes_nothing)
 {
     const auto job = submit();

@@ -178,6 +178,41 @@ BOOST_AUTO_TEST_CASE(damage_anywhere_is_told_at_the_start_or_when_it_is_read)
     BOOST_TEST(told >= 2);
 }
 
+// Whoever did not close it may have left more behind than a log.
+BOOST_AUTO_TEST_CASE(after_a_crash_damage_to_what_is_scheduled_by_is_told_before_anything_is_read)
+{
+    {
+        auto j = open();
+        store::write w;
+        for (core::job_key key = 1; key <= 200; ++key)
+            w.emplace_back(inserted(key, std::string(5000, 'x')));
+        BOOST_TEST(!commit(*this, *j, w));
+        run(j->close());
+    }
+    auto j = open();
+    BOOST_TEST(!commit(*this, *j, written(store::erase_job{7})));
+    const auto damaged_page_of = [&](const std::string& table, const std::string& name) {
+        const auto page = ask("SELECT max(pageno) FROM dbstat WHERE pagetype = 'leaf'"
+                              " AND name = '" +
+                              table + "'");
+        std::filesystem::copy_file(file, folder / name);
+        std::filesystem::copy_file(file + "-wal", folder / (name + "-wal"));
+        std::fstream raw(folder / name, std::ios::in | std::ios::out | std::ios::binary);
+        raw.seekp(static_cast<std::streamoff>(page - 1) * 4096);
+        raw << std::string(4096, '\xee');
+    };
+    damaged_page_of("jobs", "jobs.db");
+    damaged_page_of("inputs", "inputs.db");
+
+    BOOST_CHECK_EXCEPTION(open("jobs.db"), std::runtime_error, [](const std::runtime_error& e) {
+        return has(e.what(), "it is damaged (table jobs: ");
+    });
+    auto opened = open("inputs.db"); // that job alone is lost
+    BOOST_TEST(everything(*this, *opened).size() == 199u);
+    BOOST_TEST((input(*this, *opened, 200).error() == journal_errc::corrupt));
+    BOOST_TEST(input(*this, *opened, 1).has_value());
+}
+
 BOOST_AUTO_TEST_CASE(a_row_that_makes_no_sense_is_damage)
 {
     BOOST_TEST(!commit(*this, *open(), written(inserted(1))));
@@ -341,10 +376,43 @@ BOOST_AUTO_TEST_CASE(room_goes_back_to_the_disk_after_a_long_queue)
     auto j = open();
     for (core::job_key key = 1; key <= 1500; ++key)
         BOOST_TEST(!commit(*this, *j, written(inserted(key, std::string(4000, 'x')))));
+    const auto full = j->counters().bytes;
+    BOOST_TEST(full > std::uint64_t{6} << 20);
+    store::write all;
     for (core::job_key key = 1; key <= 1500; ++key)
-        BOOST_TEST(!commit(*this, *j, written(store::erase_job{key})));
+        all.emplace_back(store::erase_job{key});
+    BOOST_TEST(!commit(*this, *j, all)); // and nothing comes after it
+
+    BOOST_TEST(j->counters().commits == 1501u); // small steps are none of its business
     run(j->close());
     BOOST_TEST(std::filesystem::file_size(file) < std::uintmax_t{2} << 20);
+}
+
+BOOST_AUTO_TEST_CASE(model_sets_that_no_job_wants_any_more_are_forgotten)
+{
+    auto j = open();
+    const auto with_set = [](core::job_key key) {
+        auto op = inserted(key);
+        op.files = {{core::model_kind::lora, "lora-" + std::to_string(key), "", ""}};
+        return op;
+    };
+    for (core::job_key key = 1; key <= 600; ++key)
+        BOOST_TEST(!commit(*this, *j, written(with_set(key))));
+    BOOST_TEST(ask("SELECT count(*) FROM model_sets") == 600);
+
+    store::write all;
+    for (core::job_key key = 1; key <= 599; ++key)
+        all.emplace_back(store::erase_job{key});
+    BOOST_TEST(!commit(*this, *j, all));
+    BOOST_TEST(ask("SELECT count(*) FROM model_sets") == 1);
+
+    // A set that was forgotten is learned again, under whatever number.
+    auto again = with_set(5);
+    again.job.key = 700;
+    BOOST_TEST(!commit(*this, *j, written(again)));
+    const auto kept = everything(*this, *j);
+    BOOST_REQUIRE_EQUAL(kept.size(), 2u);
+    BOOST_TEST((*kept[1].files == again.files));
 }
 
 BOOST_AUTO_TEST_CASE(of_a_failed_batch_the_ends_of_jobs_go_first_with_what_they_build_on)

@@ -117,13 +117,18 @@ front::front(const std::function<void(config::settings&)>& change)
         change(settings);
     spool = std::make_unique<store::spool>(folder / "spool", disk, files);
     jobs::jobs::naming names{[this] { return random.next(); }, id_of};
-    jobs = std::make_unique<jobs::jobs>(ex(), time, journal, *spool, limits_of(settings), names);
+    const store::health::parts uses{time, disk, journal, *spool, files};
+    const store::health_limits room{settings.data.min_free, settings.jobs.max_spool_bytes};
+    health = std::make_unique<store::health>(folder.path(), uses, room);
+    jobs = std::make_unique<jobs::jobs>(ex(), time, journal, *spool, limits_of(settings), names,
+                                        health.get());
     std::vector<api::check> checks{{"disk", [this] { return disk_trouble; }}};
     doors = std::make_unique<api::doors>(api::doors::parts{*jobs,
                                                            backends,
                                                            nullptr,
                                                            &journal,
                                                            spool.get(),
+                                                           health.get(),
                                                            time,
                                                            parsing,
                                                            settings,

@@ -67,6 +67,7 @@ public:
     net::lane parsing{"parse", 0};
     test_journal journal{time};
     std::unique_ptr<store::spool> spool;
+    std::unique_ptr<store::health> health;
     std::unique_ptr<jobs::jobs> jobs;
     told_backends backends;
     std::string disk_trouble; // of the check "disk" in /readyz

@@ -48,11 +48,20 @@ jobs_world::~jobs_world()
 
 void jobs_world::build()
 {
-    spool = std::make_unique<store::spool>(folder.path() / "spool", disk);
+    spool = std::make_unique<store::spool>(folder.path() / "spool", disk, files);
+    const store::health::parts uses{time, disk, *journal, *spool, files};
+    health = std::make_unique<store::health>(folder.path(), uses, room);
     jobs::jobs::naming names;
     names.secret = [this] { return ++secrets; };
     names.id = [](const core::job& job) { return "job-" + std::to_string(job.key); };
-    jobs = std::make_unique<jobs::jobs>(ex(), time, *journal, *spool, limits, std::move(names));
+    jobs = std::make_unique<jobs::jobs>(ex(), time, *journal, *spool, limits, std::move(names),
+                                        health.get());
+}
+
+void jobs_world::look()
+{
+    start(health->look());
+    let_commits_pass();
 }
 
 namespace {
@@ -77,6 +86,7 @@ void jobs_world::restart()
     jobs->stop_intake();
     let_commits_pass();
     jobs.reset();
+    health.reset();
     spool.reset();
     journal = std::move(durable);
     journal->set_delay(commit_time);
@@ -182,6 +192,7 @@ net::task<> finish(jobs::jobs& jobs, store::spool& spool, core::fence by, std::s
     record.file = file->name();
     record.size = file->size();
     record.splice = result.size() - 1;
+    record.checksum = file->checksum();
     const auto done = co_await jobs.complete(by, std::move(record), *file);
     out = done ? *done : core::verdict::stale;
 }

@@ -4,6 +4,7 @@
 // by hand; and the few coroutines with which a test plays client and runner.
 
 #include "jobs/jobs.hpp"
+#include "support/fault_files.hpp"
 #include "support/test_journal.hpp"
 #include "support/world.hpp"
 
@@ -48,11 +49,15 @@ struct jobs_world : world {
     std::size_t purge();
     // Runs until the coroutines that wait for commits are done.
     void let_commits_pass();
+    void look(); // at the disk
 
     temporary_folder folder;
     net::lane disk{"disk", 0};
+    fault_files files;
     std::unique_ptr<test_journal> journal;
     std::unique_ptr<store::spool> spool;
+    store::health_limits room; // build() gives them on; look() sees what has become of the disk
+    std::unique_ptr<store::health> health;
     jobs::limits limits;
     std::unique_ptr<jobs::jobs> jobs;
     std::uint64_t secrets = 1000;
