@@ -3,6 +3,7 @@
 #include "proto/json.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace gateway::proto {
 
@@ -108,12 +109,23 @@ void result_scan::begin_image(json_kind kind, std::uint64_t offset)
     in_image_ = true;
 }
 
+namespace {
+// A text may be cut between two signs.
+int padding_of(std::string_view run)
+{
+    const auto last = run.substr(run.size() - std::min<std::size_t>(run.size(), 2));
+    return static_cast<int>(std::count(last.begin(), last.end(), '='));
+}
+} // namespace
+
 void result_scan::value_text(std::string_view run, std::size_t depth, bool was_escaped)
 {
     if (in_image_) {
         constexpr std::size_t enough_to_sniff = 16;
         found_.images.back().escaped |= was_escaped;
         append_up_to(head_, run, enough_to_sniff);
+        auto& padding = found_.images.back().padding;
+        padding = static_cast<std::uint8_t>(std::min(2, padding + padding_of(run)));
     } else if (depth == 1 && at_ == place::info) {
         info_text(run);
     } else if (at_ == place::error) {
@@ -145,6 +157,75 @@ void result_scan::value_end(json_kind kind, std::size_t depth, std::uint64_t off
     } else if (depth == 0 && kind == json_kind::object) {
         found_.closing_brace = offset - 1;
     }
+}
+
+// --- the index ---
+
+namespace {
+
+constexpr std::uint8_t unknown_padding = 3;
+
+template <class Number> bool read_number(std::string_view& line, Number& into)
+{
+    const auto end = std::min(line.find(' '), line.size());
+    const auto [stop, wrong] = std::from_chars(line.data(), line.data() + end, into);
+    const bool good = wrong == std::errc{} && stop == line.data() + end;
+    line.remove_prefix(std::min(end + 1, line.size()));
+    return good;
+}
+
+std::optional<image_place> parse_place(std::string_view line)
+{
+    image_place p;
+    if (!read_number(line, p.offset) || !read_number(line, p.length))
+        return std::nullopt;
+    const auto format = line.substr(0, line.find(' '));
+    for (const auto known : {image_format::png, image_format::jpeg, image_format::webp}) {
+        if (format == to_text(known))
+            p.format = known;
+    }
+    line.remove_prefix(std::min(format.size() + 1, line.size()));
+    if (!read_number(line, p.padding))
+        p.padding = unknown_padding;
+    p.escaped = line == "escaped";
+    return p;
+}
+
+} // namespace
+
+std::optional<std::uint64_t> image_place::bytes() const
+{
+    if (escaped || padding == unknown_padding)
+        return std::nullopt;
+    return (length - padding) * 3 / 4;
+}
+
+std::string image_index(const reply_summary& reply)
+{
+    std::string index;
+    for (const auto& image : reply.images) {
+        append_number(index, image.offset);
+        index += ' ';
+        append_number(index, image.length);
+        index += ' ';
+        index += to_text(image.format);
+        index += ' ';
+        append_number(index, std::uint64_t{image.padding});
+        index += image.escaped ? " escaped\n" : "\n";
+    }
+    return index;
+}
+
+std::vector<image_place> parse_image_index(std::string_view index)
+{
+    std::vector<image_place> places;
+    while (!index.empty()) {
+        const auto end = std::min(index.find('\n'), index.size());
+        if (const auto place = parse_place(index.substr(0, end)))
+            places.push_back(*place);
+        index.remove_prefix(std::min(end + 1, index.size()));
+    }
+    return places;
 }
 
 std::string splice_tail(const reply_summary& reply, const cache_info& info)

@@ -20,7 +20,11 @@ struct image_place {
     std::uint64_t offset = 0; // of the first character, from the start of the reply
     std::uint64_t length = 0;
     image_format format = image_format::unknown;
-    bool escaped = false; // holds `\/` or the like: not base64 as it stands
+    bool escaped = false;     // holds `\/` or the like: not base64 as it stands
+    std::uint8_t padding = 0; // `=` at its end
+
+    // Of the picture itself; nothing when it is escaped, or not known (an older index).
+    std::optional<std::uint64_t> bytes() const;
 
     bool operator==(const image_place&) const = default;
 };
@@ -92,6 +96,10 @@ private:
     place at_ = place::elsewhere;
     bool in_image_ = false;
 };
+
+// Where each picture lies, for the journal: a line for each. What cannot be read is left out.
+std::string image_index(const reply_summary& reply);
+std::vector<image_place> parse_image_index(std::string_view index);
 
 // `,"cache_info":{…}}` and the like: the text that replaces the closing brace of a reply.
 struct cache_info {

@@ -4,6 +4,7 @@
 // operations that take effect together; it is durable when commit() returns, or it has not
 // happened.
 
+#include "core/history.hpp"
 #include "core/idempotency.hpp"
 #include "core/job.hpp"
 #include "core/retry.hpp"
@@ -28,29 +29,9 @@ struct result_record {
     std::optional<std::uint32_t> checksum; // CRC-32 of the file; nothing: an older version wrote it
 };
 
-struct attempt_record {
-    std::uint32_t attempt = 0;
-    std::string backend; // its name
-    wall_time started{};
-    std::optional<core::outcome> ended; // nothing: it was running
-    wall_time ended_at{};               // unset: it runs, or an older version wrote it
-    std::string reason;                 // why it ended, for people; empty when all went well
-};
-
-// A client's /retry: what had become of the job until then.
-struct retry_record {
-    std::uint32_t attempt = 0; // the last one before; 0: there was none
-    core::job_state state = core::job_state::failed;
-    wall_time ended{};
-    std::string error;
-    wall_time queued{}; // when it was asked for
-};
-
-// All that happened to one job, oldest first.
-struct job_history {
-    std::vector<attempt_record> attempts;
-    std::vector<retry_record> retries;
-};
+using core::attempt_record;
+using core::job_history;
+using core::retry_record;
 
 // One job as replay() returns it: everything but the input. job.models and job.backend mean nothing
 // outside a process, so they are left empty: intern `files`, look up the backend's name.

@@ -17,16 +17,6 @@ constexpr auto interrupt_limit = std::chrono::seconds(10);
 // The attempt has limits of its own; this only bounds a connection that nobody watches any more.
 constexpr auto connection_limit = std::chrono::hours(24);
 
-// Where each picture lies: "offset length format" a line. For whoever serves single images.
-std::string index_of(const proto::reply_summary& reply)
-{
-    std::string index;
-    for (const auto& image : reply.images)
-        index += std::to_string(image.offset) + ' ' + std::to_string(image.length) + ' ' +
-                 std::string(proto::to_text(image.format)) + '\n';
-    return index;
-}
-
 proto::cache_info cache_info_of(const core::model_counts& models)
 {
     proto::cache_info info;
@@ -364,7 +354,7 @@ net::task<> runner::conclude(run_state& state, core::attempt_end end)
     record.file = report.file.name();
     record.size = report.file.size();
     record.checksum = report.file.checksum();
-    record.index = index_of(report.reply);
+    record.index = proto::image_index(report.reply);
     if (state.job.any_json) {
         record.splice = record.size;
     } else {

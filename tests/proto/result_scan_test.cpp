@@ -211,4 +211,43 @@ BOOST_AUTO_TEST_CASE(cache_info_replaces_the_last_brace)
     }
 }
 
+BOOST_AUTO_TEST_CASE(the_size_of_a_picture_is_known_however_its_text_is_cut)
+{
+    for (const auto& [text, bytes] : std::vector<std::pair<std::string, std::uint64_t>>{
+             {"", 0}, {"QQ==", 1}, {"QUI=", 2}, {"QUJD", 3}, {"QUJDRA==", 4}, {"QQ", 1}}) {
+        const auto reply = R"({"images":[")" + text + R"("]})";
+        for (std::size_t cut = 0; cut < reply.size(); ++cut) {
+            result_scan scan;
+            scan.feed(std::string_view(reply).substr(0, cut));
+            scan.feed(std::string_view(reply).substr(cut));
+            BOOST_TEST(scan.finish());
+            BOOST_TEST(scan.summary().images.at(0).bytes().value() == bytes, text << " " << cut);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_index_says_where_the_pictures_are)
+{
+    const auto found =
+        scan_whole(R"({"images":["iVBORw0KGgoAAAANSUhEUg==","/9j/4AAQ","a\/b=","?"]})").found;
+    const auto index = image_index(found);
+
+    BOOST_TEST(index == "12 24 png 2\n39 8 jpeg 0\n50 5 unknown 1 escaped\n58 1 unknown 0\n");
+    BOOST_TEST((parse_image_index(index) == found.images));
+    BOOST_TEST(found.images[0].bytes().value() == 16U);
+    BOOST_TEST(!found.images[2].bytes().has_value());
+}
+
+BOOST_AUTO_TEST_CASE(an_index_of_an_older_version_can_be_read)
+{
+    const auto places = parse_image_index("12 24 png\n39 8 unknown\n");
+
+    BOOST_REQUIRE(places.size() == 2U);
+    BOOST_TEST(places[0].offset == 12U);
+    BOOST_TEST(places[0].length == 24U);
+    BOOST_TEST((places[0].format == image_format::png));
+    BOOST_TEST(!places[0].bytes().has_value());
+    BOOST_TEST(parse_image_index("what is this\n\n1 x png\n").empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
