@@ -3,11 +3,13 @@
 namespace gateway::api {
 
 namespace {
-std::vector<route> both(std::vector<route> first, std::vector<route> second)
+std::vector<route> together(std::vector<std::vector<route>> all)
 {
-    for (auto& r : second)
-        first.push_back(std::move(r));
-    return first;
+    std::vector<route> routes;
+    for (auto& some : all)
+        routes.insert(routes.end(), std::make_move_iterator(some.begin()),
+                      std::make_move_iterator(some.end()));
+    return routes;
 }
 } // namespace
 
@@ -18,9 +20,11 @@ doors::doors(parts with)
                 [this] { return &router_.times(); }}),
       intake_({with.jobs, with.parsing, with.settings}),
       runpod_({with.jobs, intake_, with.backends, with.time, with.settings}),
+      native_({with.jobs, intake_, with.backends, with.models, with.time, with.settings}),
       ops_({with.jobs, with.backends, with.settings, metrics_, std::move(with.checks)}),
-      router_(both(runpod_.routes(), ops_.routes()), keys(with.settings.auth), with.random,
-              with.settings.server.body_limit, origins(with.settings)),
+      router_(together({runpod_.routes(), native_.routes(), ops_.routes()}),
+              keys(with.settings.auth), with.random, with.settings.server.body_limit,
+              origins(with.settings)),
       health_(ops_.health_routes(), keys(with.settings.auth), with.random,
               with.settings.server.body_limit)
 {
@@ -37,6 +41,7 @@ void doors::watch(net::server& server)
 void doors::drain()
 {
     runpod_.release_held();
+    native_.release_held();
     ops_.draining();
 }
 

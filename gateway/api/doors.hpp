@@ -2,6 +2,7 @@
 
 // All the doors behind one service: what the program gives to net::server.
 
+#include "api/native.hpp"
 #include "api/ops.hpp"
 #include "api/router.hpp"
 #include "api/runpod.hpp"
@@ -43,6 +44,7 @@ private:
     metrics metrics_;
     intake intake_;
     runpod runpod_;
+    native native_;
     ops ops_;
     api::router router_;
     api::router health_;

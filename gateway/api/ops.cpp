@@ -31,6 +31,13 @@ code{background:#8881;padding:.1em .3em}dt{margin-top:.6em}</style>
 <dt><code>POST /cancel/ID</code>, <code>/retry/ID</code>, <code>/purge-queue</code> <dd>change it, or empty the queue
 <dt><a href="/health"><code>GET /health</code></a> <dd>jobs and workers in numbers
 </dl>
+<h2>The same jobs, natively</h2>
+<dl>
+<dt><code>POST /api/v1/jobs</code>, <code>/api/v1/jobs:batch</code> <dd>queue a job, or one for each line
+<dt><a href="/api/v1/jobs"><code>GET /api/v1/jobs</code></a> <dd>list them: <code>?status=FAILED&amp;since=TIME&amp;backend=webui-0</code>
+<dt><code>GET /api/v1/jobs/ID</code>, <code>…/result</code>, <code>…/images/0</code>, <code>…/events</code> <dd>look at one
+<dt><code>POST …/cancel</code>, <code>…/retry</code>, <code>DELETE /api/v1/jobs/ID</code> <dd>change it
+</dl>
 <h2>Operation</h2>
 <dl>
 <dt><a href="/livez"><code>/livez</code></a> (<code>/healthz</code>) <dd>the process answers

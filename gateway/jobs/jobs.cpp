@@ -283,6 +283,30 @@ net::task<boost::system::result<core::verdict>> jobs::retry(core::job_key key)
     co_return core::verdict::done;
 }
 
+net::task<boost::system::result<core::verdict>> jobs::remove(core::job_key key)
+{
+    auto e = co_await take(key);
+    if (!e)
+        co_return core::verdict::done;
+    if (e->job.state == core::job_state::in_progress)
+        co_return core::verdict::wrong_state;
+    queue_.remove(key);
+    store::write w;
+    w.emplace_back(store::erase_job{key});
+    const auto ec = co_await commit_known(std::move(w));
+    if (ec) {
+        if (e->job.state == core::job_state::in_queue)
+            queue_.requeue(ticket_of(e->job));
+        offers_.bump();
+        co_return ec;
+    }
+    log::info("job deleted", {{"job_id", naming_.id(e->job)}});
+    e.gone();
+    forget(key);
+    demand_.bump();
+    co_return core::verdict::done;
+}
+
 net::task<std::size_t> jobs::purge()
 {
     const auto* newest = jobs_.next_below(~core::job_key{0});

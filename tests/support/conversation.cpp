@@ -1,7 +1,7 @@
 #include "support/conversation.hpp"
 
 #include "base/text.hpp"
-#include "proto/json.hpp"
+#include "support/contract_log.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -21,18 +21,11 @@ void add_line(std::string& to, const std::string& line)
     to += line;
 }
 
-std::filesystem::path emptied(std::filesystem::path folder)
-{
-    std::filesystem::remove_all(folder);
-    std::filesystem::create_directories(folder);
-    return folder;
-}
-
 // These are everybody's; golden files need not say them.
 bool is_usual(std::string_view header)
 {
     return header == "content-length" || header == "date" || header == "server" ||
-           header == "connection" || header == "x-request-id";
+           header == "connection" || header == "x-request-id" || header == "transfer-encoding";
 }
 
 } // namespace
@@ -148,26 +141,6 @@ void conversation::check(const exchange& e, const reply& r, const std::string& w
                         where << ":\n  wanted " << e.answer_body << "\n  got    " << r.body);
 }
 
-void conversation::keep(const exchange& e, const reply& r, const std::string& name) const
-{
-    static const auto folder = emptied(GATEWAY_CONTRACT_DIR);
-    std::string headers;
-    proto::object_writer fields(headers);
-    for (const auto& [key, value] : r.headers)
-        fields.text(key, value);
-    fields.close();
-    std::string text;
-    proto::object_writer(text)
-        .text("case", name)
-        .text("method", e.method)
-        .text("target", fill(e.target))
-        .integer("status", r.status)
-        .raw("headers", headers)
-        .text("body", r.body)
-        .close();
-    std::ofstream(folder / (name + ".json")) << text << '\n';
-}
-
 void conversation::play(const std::string& golden, const std::function<void()>& meanwhile)
 {
     for (const auto& e : read(golden)) {
@@ -188,7 +161,8 @@ void conversation::play(const std::string& golden, const std::function<void()>& 
         connection->ends();
         front_.settle();
         check(e, *got, where);
-        keep(e, *got, golden + "-" + std::to_string(e.line));
+        keep_answer("contract", golden + "-" + std::to_string(e.line), e.method, fill(e.target),
+                    *got);
     }
 }
 

@@ -41,7 +41,6 @@ private:
     std::string fill(const std::string& text) const;
     bool matches(const std::string& wanted, const std::string& got);
     void check(const exchange& e, const reply& r, const std::string& where);
-    void keep(const exchange& e, const reply& r, const std::string& name) const;
 
     front& front_;
 };

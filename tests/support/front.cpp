@@ -1,6 +1,7 @@
 #include "support/front.hpp"
 
 #include "base/text.hpp"
+#include "support/contract_log.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -43,8 +44,13 @@ net::task<> store_result(front& f, core::fence by, std::string reply, std::strin
     store::result_record record;
     record.file = file->name();
     record.size = file->size();
+    record.checksum = file->checksum();
     record.splice = reply.rfind('}');
     record.extra = std::move(tail);
+    proto::result_scan scan;
+    scan.feed(reply);
+    scan.finish();
+    record.index = proto::image_index(scan.summary());
     auto stored = std::move(*file);
     const auto verdict = co_await f.jobs->complete(by, std::move(record), std::move(stored));
     BOOST_REQUIRE(verdict);
@@ -83,6 +89,26 @@ std::string http_request(std::string_view method, std::string_view target, std::
     return text;
 }
 
+namespace {
+std::optional<reply> parse_chunks(std::string& bytes, std::size_t at, reply r)
+{
+    for (;;) {
+        const auto line = bytes.find("\r\n", at);
+        if (line == std::string::npos)
+            return std::nullopt;
+        const auto length = std::strtoull(bytes.c_str() + at, nullptr, 16);
+        at = line + 2 + length + 2;
+        if (bytes.size() < at)
+            return std::nullopt;
+        r.body += bytes.substr(line + 2, length);
+        if (length == 0)
+            break;
+    }
+    bytes.erase(0, at);
+    return r;
+}
+} // namespace
+
 std::optional<reply> parse_reply(std::string& bytes, bool without_body)
 {
     const auto head_end = bytes.find("\r\n\r\n");
@@ -103,6 +129,8 @@ std::optional<reply> parse_reply(std::string& bytes, bool without_body)
     }
     if (without_body)
         length = 0;
+    else if (r.header("transfer-encoding") == "chunked")
+        return parse_chunks(bytes, head_end + 4, std::move(r));
     if (bytes.size() < head_end + 4 + length)
         return std::nullopt;
     r.body = bytes.substr(head_end + 4, length);
@@ -115,6 +143,11 @@ front::front(const std::function<void(config::settings&)>& change)
     settings.auth.mode = config::auth_mode::none;
     if (change)
         change(settings);
+    build();
+}
+
+void front::build()
+{
     spool = std::make_unique<store::spool>(folder / "spool", disk, files);
     jobs::jobs::naming names{[this] { return random.next(); }, id_of};
     const store::health::parts uses{time, disk, journal, *spool, files};
@@ -125,7 +158,7 @@ front::front(const std::function<void(config::settings&)>& change)
     std::vector<api::check> checks{{"disk", [this] { return disk_trouble; }}};
     doors = std::make_unique<api::doors>(api::doors::parts{*jobs,
                                                            backends,
-                                                           nullptr,
+                                                           &models,
                                                            &journal,
                                                            spool.get(),
                                                            health.get(),
@@ -140,17 +173,35 @@ front::front(const std::function<void(config::settings&)>& change)
     doors->watch(*server);
 }
 
-front::~front()
+front::~front() { tear_down(); }
+
+// Nobody may wait for anything when the parts go.
+void front::tear_down()
 {
-    // Nobody may wait for anything when the parts go.
     doors->drain();
     for (const auto& connection : connections_)
         connection->close();
+    connections_.clear();
     advance(std::chrono::seconds(3));
     server.reset();
     doors.reset();
     jobs.reset();
     spool.reset();
+}
+
+namespace {
+net::task<> replay(jobs::jobs& jobs)
+{
+    const auto ec = co_await jobs.replay();
+    BOOST_REQUIRE(!ec);
+}
+} // namespace
+
+void front::restart()
+{
+    tear_down();
+    build();
+    run(replay(*jobs));
 }
 
 std::shared_ptr<scripted_stream> front::send(std::string bytes)
@@ -184,6 +235,9 @@ reply front::ask(std::string_view method, std::string_view target, std::string_v
     BOOST_REQUIRE_MESSAGE(run_until(answered, patience), method << ' ' << target);
     connection->ends();
     settle();
+    static int asked = 0;
+    if (!kept_as.empty())
+        keep_answer(kept_as, std::to_string(++asked), method, target, *got);
     return std::move(*got);
 }
 

@@ -28,6 +28,14 @@ struct told_backends final : core::backends_port {
     std::vector<core::backend_status> backends() const override { return all; }
 };
 
+// A library that misses what the test says.
+struct told_models final : core::models_port {
+    core::model_counts counts;
+    std::vector<core::model_wait> waits;
+    core::model_counts models() const override { return counts; }
+    std::vector<core::model_wait> missing(core::set_id) const override { return waits; }
+};
+
 class front : public world {
 public:
     front() : front(nullptr) {}
@@ -58,6 +66,10 @@ public:
     void complete(const jobs::lease& l, std::string reply, std::string tail = {});
     void end(const jobs::lease& l, core::outcome how, std::string reason);
     core::backend_status& backend(std::string name = "webui-0");
+    // The gateway goes and comes back over what is durable; connections are lost.
+    void restart();
+
+    std::string kept_as; // suite whose answers are held against openapi.yaml; empty: none
 
     temp_folder folder; // of the spool
     fault_files files;
@@ -70,12 +82,16 @@ public:
     std::unique_ptr<store::health> health;
     std::unique_ptr<jobs::jobs> jobs;
     told_backends backends;
+    told_models models;
     std::string disk_trouble; // of the check "disk" in /readyz
     std::unique_ptr<api::doors> doors;
     std::unique_ptr<net::deadline_wheel> wheel;
     std::unique_ptr<net::server> server;
 
 private:
+    void build();
+    void tear_down();
+
     std::vector<std::shared_ptr<scripted_stream>> connections_;
 };
 
