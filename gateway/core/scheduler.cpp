@@ -12,14 +12,29 @@ namespace gateway::core {
 
 namespace {
 
-// A waiting job in 24 bytes.
+// A waiting job in 16 bytes. The journal takes no input of more than a gigabyte, and nobody has
+// room for a billion different sets.
 struct entry {
     job_key key = 0;
-    std::uint64_t bytes = 0;
-    set_id models = no_models;
-    bool low_priority = false;
-    bool paused = false;
+    std::uint32_t bytes = 0;
+    set_id models : 30 = no_models;
+    set_id low_priority : 1 = 0;
+    set_id paused : 1 = 0;
 };
+constexpr std::uint64_t most_bytes = 0xffff'ffff;
+constexpr set_id most_sets = (1U << 30) - 1;
+
+entry entry_of(const scheduler::ticket& t, bool paused)
+{
+    entry e;
+    e.key = t.key;
+    e.bytes = static_cast<std::uint32_t>(std::min(t.bytes, most_bytes));
+    e.models = t.models & most_sets;
+    e.low_priority = t.low_priority ? 1U : 0U;
+    e.paused = paused ? 1U : 0U;
+    return e;
+}
+
 struct entry_key {
     job_key operator()(const entry& e) const { return e.key; }
 };
@@ -78,9 +93,9 @@ struct scheduler::impl {
     void queue(const ticket& t)
     {
         const bool paused = t.not_before != steady_time{};
-        if (!jobs.insert({t.key, t.bytes, t.models, t.low_priority, paused}))
+        if (!jobs.insert(entry_of(t, paused)))
             return;
-        bytes += t.bytes;
+        bytes += std::min(t.bytes, most_bytes);
         line& l = lines[t.models];
         if (paused) {
             l.paused.insert({t.low_priority, t.key});
@@ -94,7 +109,7 @@ struct scheduler::impl {
     // Takes a job out of its line's paused ones and forgets its pause.
     void forget_pause(const entry& e, line& l)
     {
-        l.paused.erase({e.low_priority, e.key});
+        l.paused.erase({e.low_priority != 0, e.key});
         const auto pause = pause_of.find(e.key);
         pauses.erase({pause->second, e.key});
         pause_of.erase(pause);
@@ -106,9 +121,9 @@ struct scheduler::impl {
             entry e = *jobs.find(pauses.begin()->second);
             line& l = lines.at(e.models);
             forget_pause(e, l);
-            l.of(e.low_priority).insert(e.key);
+            l.of(e.low_priority != 0).insert(e.key);
             jobs.erase(e.key);
-            e.paused = false;
+            e.paused = 0;
             jobs.insert(e);
         }
     }
@@ -120,10 +135,10 @@ struct scheduler::impl {
             return std::nullopt;
         const entry e = *found;
         const auto at = lines.find(e.models);
-        if (e.paused)
+        if (e.paused != 0)
             forget_pause(e, at->second);
         else
-            at->second.of(e.low_priority).erase(key);
+            at->second.of(e.low_priority != 0).erase(key);
         if (at->second.empty())
             lines.erase(at);
         jobs.erase(key);
@@ -176,7 +191,7 @@ std::optional<scheduler::ticket> scheduler::lease(const runnable& can_run, stead
     return ticket{.key = e.key,
                   .models = e.models,
                   .bytes = e.bytes,
-                  .low_priority = e.low_priority,
+                  .low_priority = e.low_priority != 0,
                   .not_before = {}};
 }
 

@@ -67,7 +67,7 @@ public:
     std::uint64_t bytes() const; // of their inputs
     bool waits(job_key key) const;
     std::optional<job_key> oldest() const;
-    std::size_t memory() const; // bytes of RAM, about: 24 per job and 8 more in its line
+    std::size_t memory() const; // bytes of RAM, about: 16 per job and 8 more in its line
 
 private:
     struct impl;
