@@ -248,6 +248,8 @@ net::response router::refuse(net::protocol_error what, const net::request* head)
         return protocol_problem(400, "malformed_http", "not a well-formed HTTP request");
     };
     auto answer = make();
+    if (head != nullptr)
+        origins_.mark(*head, answer);
     answer.headers.emplace_back("X-Request-Id", request_id(head));
     return answer;
 }
@@ -263,6 +265,7 @@ net::response router::internal_error(const net::request& req, std::string_view w
         req.path,
         proto::make_problem(problem_code::internal,
                             "internal error; the gateway's log tells more under request id " + id));
+    origins_.mark(req, answer);
     answer.headers.emplace_back("X-Request-Id", std::move(id));
     return answer;
 }

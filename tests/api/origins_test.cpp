@@ -137,6 +137,11 @@ BOOST_FIXTURE_TEST_CASE(a_page_of_a_named_origin_is_answered_before_it_brings_it
     BOOST_TEST(without_key.status == 401);
     BOOST_TEST(without_key.header("access-control-allow-origin") == "https://app.example.org");
 
+    const auto too_large = ask("POST", "/purge-queue", std::string(2 * config::mib, ' '),
+                               std::string(page) + "Authorization: key\r\n");
+    BOOST_TEST(too_large.status == 400);
+    BOOST_TEST(too_large.header("access-control-allow-origin") == "https://app.example.org");
+
     BOOST_TEST(post(std::string(page) + "Authorization: Bearer key\r\n") == 200);
     BOOST_TEST(from_host("GET", "evil.example", "/health") == 401);
 }
