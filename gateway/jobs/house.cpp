@@ -10,8 +10,8 @@ namespace gateway::jobs {
 namespace {
 // How often wall time is looked at even when nothing is due: it may have jumped.
 constexpr auto look_again = std::chrono::seconds(30);
-// Jobs read back at a time: enough to be quick, few enough not to hold a long queue twice.
-constexpr std::size_t replay_page = 10'000;
+// Jobs read back at a time: enough to be quick, few enough for one turn of the loop.
+constexpr std::size_t replay_page = 2'000;
 constexpr auto lost_in_crash =
     "the gateway died while the job ran, and that has happened too often for this job";
 } // namespace
