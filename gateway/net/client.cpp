@@ -22,7 +22,8 @@ std::string pool_key(const client_request& r)
     const auto with_port = r.to.host + ':' + std::to_string(r.to.port);
     const bool any = r.peers.allow_private || r.peers.exempt_hosts.contains(r.to.host) ||
                      r.peers.exempt_hosts.contains(with_port);
-    return r.to.origin() + (any ? "" : " public");
+    const auto by = r.to.tls && !r.peers.proxy.empty() ? " by " + r.peers.proxy : std::string();
+    return r.to.origin() + (any ? "" : " public") + by;
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 #include "net/stream_limit.hpp"
 #include "net/tcp.hpp"
 #include "net/tls.hpp"
+#include "net/tunnel.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
@@ -111,9 +112,13 @@ task<outcome<std::shared_ptr<stream>>>
 socket_dialer::dial(const url& to, const address_policy& peers, duration limit)
 {
     const auto end = limit == duration::max() ? steady_time::max() : time_.now() + limit;
-    const auto addresses = co_await names_.resolve(to.host, to.port, peers);
+    const auto by = to.tls ? parse_proxy(peers.proxy) : std::nullopt;
+    const auto policy = by ? address_policy{} : peers;
+    const auto host = by ? by->host : to.host;
+    const auto port = by ? by->port : to.port;
+    const auto addresses = co_await names_.resolve(host, port, policy);
     if (!addresses)
-        co_return cannot(phase::resolving, "no address for " + to.host, addresses.error(), {});
+        co_return cannot(phase::resolving, "no address for " + host, addresses.error(), {});
 
     failure last =
         cannot(phase::connecting, "cannot connect to " + to.origin(), asio::error::timed_out, {});
@@ -133,6 +138,13 @@ socket_dialer::dial(const url& to, const address_policy& peers, duration limit)
             if (last.code == asio::error::operation_aborted)
                 break;
             continue;
+        }
+        if (by) {
+            const auto patience = end == steady_time::max() ? remaining : end - time_.now();
+            auto through = co_await open_tunnel(std::move(*socket), to, *by, wheel_, patience);
+            if (!through)
+                co_return through.error();
+            co_return co_await secure(std::move(*through), to, end);
         }
         if (to.tls)
             co_return co_await secure(std::move(*socket), to, end);

@@ -28,6 +28,9 @@ bool is_public_address(std::string_view ip);
 struct address_policy {
     bool allow_private = true;          // false: every resolved address must be public
     std::set<std::string> exempt_hosts; // "host" or "host:port" that may be private all the same
+    // "http://[user:password@]host:port" that TLS connections are made through; then its address
+    // is the only one that is known, and it may be private (decisions.md 21).
+    std::string proxy;
 };
 
 // The system's lookup: blocks, and returns numeric addresses in the order to try.

@@ -12,6 +12,7 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <openssl/evp.h>
@@ -109,9 +110,10 @@ struct loopback {
         auto result = co_await from.fetch(std::move(r));
         into.emplace(std::move(result));
     }
-    void fetch(const std::string& to, std::string body = {})
+    void fetch(const std::string& to, std::string body = {}, std::string by_proxy = {})
     {
         client_request r;
+        r.peers.proxy = std::move(by_proxy);
         r.method = body.empty() ? "GET" : "POST";
         r.to = *url::parse(to);
         r.body = std::move(body);
@@ -208,6 +210,70 @@ struct tls_peer {
         asio::co_spawn(loop, serve_tls(door, context), [](std::exception_ptr) {});
     }
     std::uint16_t port() const { return door.local_endpoint().port(); }
+};
+
+task<> pass_on(tcp::socket& from, tcp::socket& to)
+{
+    std::array<char, 4096> block{};
+    for (;;) {
+        const auto room = asio::buffer(block);
+        auto [ended, n] = co_await from.async_read_some(room, as_result);
+        if (ended)
+            break;
+        const auto piece = asio::buffer(block.data(), n);
+        auto [broken, m] = co_await asio::async_write(to, piece, as_result);
+        (void)m;
+        if (broken)
+            break;
+    }
+    error_code ignored;
+    to.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+// An HTTP proxy for one connection: answers CONNECT as it is told, and leads to `to`.
+struct proxy {
+    tcp::acceptor door;
+    tcp::socket client, server;
+    std::uint16_t to;
+    std::string answer = "HTTP/1.1 200 Connection established\r\n\r\n";
+    std::string asked;
+
+    proxy(asio::io_context& loop, std::uint16_t leads_to)
+        : door(loop, tcp::endpoint(asio::ip::address_v4::loopback(), 0)),
+          client(loop),
+          server(loop),
+          to(leads_to)
+    {
+        asio::co_spawn(loop, serve(*this), [](std::exception_ptr) {});
+    }
+    std::string url(const std::string& who = {}) const
+    {
+        return "http://" + who + "127.0.0.1:" + std::to_string(door.local_endpoint().port());
+    }
+    static task<> serve(proxy& self)
+    {
+        auto [ec] = co_await self.door.async_accept(self.client, as_result);
+        while (!ec && self.asked.find("\r\n\r\n") == std::string::npos) {
+            std::array<char, 7> block{};
+            const auto room = asio::buffer(block);
+            auto [ended, n] = co_await self.client.async_read_some(room, as_result);
+            ec = ended;
+            self.asked.append(block.data(), n);
+        }
+        const auto text = asio::buffer(self.answer);
+        auto [unsent, m] = co_await asio::async_write(self.client, text, as_result);
+        (void)m;
+        if (ec || unsent || self.answer.find(" 200 ") == std::string::npos) {
+            self.client.close();
+            co_return;
+        }
+        const tcp::endpoint peer(asio::ip::address_v4::loopback(), self.to);
+        auto [closed] = co_await self.server.async_connect(peer, as_result);
+        (void)closed;
+        const auto ex = co_await asio::this_coro::executor;
+        asio::co_spawn(ex, pass_on(self.server, self.client), [](std::exception_ptr) {});
+        co_await pass_on(self.client, self.server);
+    }
 };
 
 task<> read_until_closed(std::shared_ptr<stream> from, std::optional<error_code>& into)
@@ -395,6 +461,33 @@ BOOST_AUTO_TEST_CASE(a_certificate_of_an_unknown_authority_is_not_accepted)
     BOOST_REQUIRE(!got->has_value());
     BOOST_TEST((got->error().phase == phase::connecting));
     BOOST_TEST(got->error().what.find("self-signed certificate") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(tls_goes_through_a_proxy_and_is_verified_behind_it)
+{
+    tls_peer peer(loop, "DNS:behind.test");
+    tls.ca_file = peer.identity.file.string();
+    proxy between(loop, peer.port());
+
+    fetch("https://behind.test:8443/x", {}, between.url("user:secret@"));
+
+    BOOST_TEST(body() == "secret");
+    BOOST_TEST(between.asked.starts_with("CONNECT behind.test:8443 HTTP/1.1\r\n"));
+    BOOST_TEST(between.asked.find("Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=\r\n") !=
+               std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_proxy_that_does_not_connect_is_named)
+{
+    proxy between(loop, 1);
+    between.answer = "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+
+    fetch("https://behind.test/x", {}, between.url());
+
+    BOOST_REQUIRE(!got->has_value());
+    BOOST_TEST((got->error().phase == phase::connecting));
+    BOOST_TEST(got->error().what.find("407") != std::string::npos, got->error().what);
+    BOOST_TEST(got->error().what.find("proxy 127.0.0.1") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_peer_that_speaks_no_tls_is_a_failure_to_connect)
