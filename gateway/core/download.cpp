@@ -232,7 +232,8 @@ download_step download::grant(connection& c, byte_range range, steady_time now)
     download_step step;
     const bool goes_on = c.reply_end > c.reply_at;
     // One connection alone asks for all that is missing and reads it lease by lease.
-    step.to_the_end = wanted() == 1 && range.end == end_of_file();
+    const bool alone = pace_.wanted() == 1 || ranges_ == ranged::no;
+    step.to_the_end = alone && range.end == end_of_file();
     range.end =
         std::min(range.end, range.begin + std::min(limits_.lease, without_end - range.begin));
     step.what = goes_on ? action::go_on : action::request;

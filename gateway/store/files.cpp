@@ -1,13 +1,11 @@
 #include "store/files.hpp"
 
-#include "core/ranges.hpp"
-#include "store/sha256.hpp"
+#include "store/model_part.hpp"
 
 #include <fcntl.h>
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -16,25 +14,13 @@ namespace gateway::store {
 
 namespace {
 
-namespace errc = boost::system::errc;
-
 // What the disk must have to spare beside the file itself (downloads.md §3.5).
 constexpr std::uint64_t headroom = std::uint64_t{64} << 20;
-// Write-back is started in such steps, so that the last fsync is short (downloads.md §7.4).
-constexpr std::uint64_t sync_step = std::uint64_t{32} << 20;
-// How much is read back to be hashed, as a multiple of what is written meanwhile.
-constexpr std::uint64_t read_back = 4;
 constexpr std::size_t longest_name = 200; // bytes; the part's name must stay below 255
 constexpr int deepest_folder = 32;
 // webui.md §5. Preview pictures lie beside models, so picture embeddings are not counted as models.
 constexpr std::array<std::string_view, 5> extensions{".safetensors", ".ckpt", ".pt", ".bin",
                                                      ".gguf"};
-
-bool is_plain(std::string_view name)
-{
-    return !name.empty() && name.size() <= longest_name && name != "." && name != ".." &&
-           name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
-}
 
 // A try later may do better, unless it is about rights, names or what is there already.
 bool is_permanent(const error_code& ec)
@@ -44,52 +30,7 @@ bool is_permanent(const error_code& ec)
            ec == errc::not_a_directory || ec == errc::file_exists || ec == errc::invalid_argument;
 }
 
-file_failure failed(const std::string& tried, const std::filesystem::path& on, const error_code& ec)
-{
-    return {"cannot " + tried + " " + on.string() + ": " + ec.message(), is_permanent(ec)};
-}
-
 std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
-
-// Hashes [from, to) of an open file. Blocks; on the hash lane.
-error_code add_from_file(file_system& fs, int fd, std::uint64_t from, std::uint64_t to,
-                         sha256_sum& hash)
-{
-    std::string piece(sha256_sum::best_piece, '\0');
-    while (from < to) {
-        const auto want =
-            static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), to - from));
-        const auto n = fs.read(fd, piece.data(), want, from);
-        if (!n)
-            return n.error();
-        if (*n == 0)
-            return make_error_code(errc::io_error); // shorter than what was written
-        hash.add(std::string_view(piece).substr(0, *n));
-        from += *n;
-    }
-    return {};
-}
-
-result<std::string> hash_whole(file_system& fs, const std::filesystem::path& file,
-                               const std::stop_token& stop)
-{
-    auto in = open_in(fs, file, O_RDONLY);
-    if (!in)
-        return in.error();
-    sha256_sum hash;
-    std::string piece(sha256_sum::best_piece, '\0');
-    for (std::uint64_t at = 0;;) {
-        if (stop.stop_requested())
-            return make_error_code(errc::operation_canceled);
-        const auto n = fs.read(in->fd(), piece.data(), piece.size(), at);
-        if (!n)
-            return n.error();
-        if (*n == 0)
-            return hash.hex();
-        hash.add(std::string_view(piece).substr(0, *n));
-        at += *n;
-    }
-}
 
 // Calls found(path, info) for every file below the folder, each folder once however it is linked.
 template <class Found>
@@ -120,341 +61,16 @@ void throw_exception_from_error(const file_failure& f, const boost::source_locat
     throw std::runtime_error(f.what);
 }
 
-namespace {
-
-std::filesystem::path note_beside(std::filesystem::path part)
+bool is_plain(std::string_view name)
 {
-    part += ".meta";
-    return part;
+    return !name.empty() && name.size() <= longest_name && name != "." && name != ".." &&
+           name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
 }
 
-} // namespace
-
-struct model_files::impl {
-    std::filesystem::path part_of(const std::filesystem::path& folder,
-                                  const std::string& name) const
-    {
-        return folder / (name + "." + owner + ".part");
-    }
-
-    file_system& fs;
-    net::lane& disk;
-    net::lane& hash;
-    std::string owner;
-    std::set<std::filesystem::path> writing;         // part files of live writers
-    std::map<std::uint64_t, std::uint64_t> promised; // device → bytes announced but not yet taken
-};
-
-// --- one file ---
-
-struct model_writer::state {
-    state(std::shared_ptr<model_files::impl> o, std::filesystem::path f, std::filesystem::path p)
-        : owner(std::move(o)), folder(std::move(f)), part(std::move(p))
-    {
-        owner->writing.insert(part);
-    }
-    state(const state&) = delete;
-    state& operator=(const state&) = delete;
-    ~state()
-    {
-        owner->writing.erase(part);
-        take_back(promised);
-    }
-
-    void take_back(std::uint64_t bytes)
-    {
-        bytes = std::min(bytes, promised);
-        promised -= bytes;
-        owner->promised[device] -= bytes;
-    }
-
-    // What to start writing back, now that these bytes have been added: every step that is full.
-    std::vector<std::uint64_t> note_dirty(std::uint64_t offset, std::uint64_t bytes)
-    {
-        std::vector<std::uint64_t> full;
-        while (bytes > 0) {
-            const auto step = offset / sync_step;
-            const auto piece = std::min(bytes, (step + 1) * sync_step - offset);
-            auto& dirty = dirty_steps[step];
-            dirty += piece;
-            if (dirty == sync_step) {
-                full.push_back(step * sync_step);
-                dirty_steps.erase(step);
-            }
-            offset += piece;
-            bytes -= piece;
-        }
-        return full;
-    }
-
-    // Everything is written, and nothing is under way.
-    bool is_whole() const
-    {
-        return written.frontier() == size && claimed.frontier() == size && !hashing &&
-               size == announced.value_or(size);
-    }
-
-    // On the disk lane.
-    error_code put(std::uint64_t offset, std::string_view bytes,
-                   const std::vector<std::uint64_t>& steps)
-    {
-        auto ec = file.write_all(bytes, offset);
-        for (const auto step : steps) {
-            if (!ec)
-                ec = owner->fs.start_sync(file.fd(), step, sync_step);
-        }
-        return ec;
-    }
-
-    std::shared_ptr<model_files::impl> owner;
-    std::filesystem::path folder;
-    std::filesystem::path part;
-    std::uint64_t device = 0;
-    std::uint64_t promised = 0;
-    open_file file;
-    std::optional<std::uint64_t> announced; // size
-    core::ranges claimed;                   // being written or written
-    core::ranges written;
-    std::uint64_t size = 0;
-    std::map<std::uint64_t, std::uint64_t> dirty_steps; // bytes per step not yet being written back
-    sha256_sum hash;
-    std::uint64_t hashed = 0; // from the start
-    bool hashing = false;
-    std::string digest; // once it is whole
-    error_code failure; // the first one; nothing is done after it
-    bool stays = false; // published, or kept
-};
-
-namespace {
-
-// Beside the write of the same bytes.
-net::task<> add_from_memory(net::lane& lane, sha256_sum& hash, std::string_view bytes)
+file_failure failed(const std::string& tried, const std::filesystem::path& on, const error_code& ec)
 {
-    auto work = [&hash, bytes] { hash.add(bytes); };
-    co_await lane.run(std::move(work));
+    return {"cannot " + tried + " " + on.string() + ": " + ec.message(), is_permanent(ec)};
 }
-
-// What came out of order is read back, a bounded piece beside each write, so that little is left to
-// do after the last one.
-net::task<> add_from_disk(net::lane& lane, file_system& fs, int fd, byte_range piece,
-                          sha256_sum& hash, error_code& out)
-{
-    auto work = [&fs, fd, piece, &hash] {
-        return add_from_file(fs, fd, piece.begin, piece.end, hash);
-    };
-    out = co_await lane.run(std::move(work));
-}
-
-} // namespace
-
-model_writer::model_writer(std::shared_ptr<state> s) : state_(std::move(s)) {}
-model_writer::model_writer(model_writer&&) noexcept = default;
-
-model_writer& model_writer::operator=(model_writer&& other) noexcept
-{
-    std::swap(state_, other.state_);
-    return *this;
-}
-
-model_writer::~model_writer()
-{
-    if (!state_ || (state_->stays && !state_->file))
-        return;
-    state_->owner->disk.post([s = state_->owner, part = state_->part, stays = state_->stays,
-                              file = std::make_shared<open_file>(std::move(state_->file))] {
-        if (!stays) {
-            s->fs.remove(note_beside(part));
-            s->fs.remove(part);
-        }
-        file->close(); // which gives the lock back, so it comes last
-    });
-}
-
-std::uint64_t model_writer::size() const { return state_->size; }
-std::uint64_t model_writer::frontier() const { return state_->written.frontier(); }
-const std::filesystem::path& model_writer::part() const { return state_->part; }
-
-std::vector<byte_range> model_writer::have() const { return state_->written.all(); }
-
-net::task<error_code> model_writer::append(std::string_view bytes)
-{
-    const auto end = frontier();
-    co_return co_await write(end, bytes);
-}
-
-net::task<error_code> model_writer::write(std::uint64_t offset, std::string_view bytes)
-{
-    const auto s = state_;
-    if (s->failure)
-        co_return s->failure;
-    if (!s->digest.empty() || !s->claimed.add(offset, offset + bytes.size()))
-        co_return make_error_code(errc::invalid_argument);
-    const auto ex = co_await net::current_executor();
-    net::task_group beside(ex);
-    // Hashed from memory when it is next; else whatever is next and already there, read back.
-    byte_range piece{s->hashed, s->hashed};
-    error_code hash_ec;
-    if (!s->hashing && offset == s->hashed) {
-        piece.end = offset + bytes.size();
-        beside.spawn(add_from_memory(s->owner->hash, s->hash, bytes));
-    } else if (!s->hashing && s->hashed < s->written.frontier()) {
-        piece.end = std::min(s->written.frontier(), s->hashed + read_back * bytes.size());
-        beside.spawn(
-            add_from_disk(s->owner->hash, s->owner->fs, s->file.fd(), piece, s->hash, hash_ec));
-    }
-    const bool hashes = piece.end > piece.begin;
-    s->hashing = s->hashing || hashes;
-    auto steps = s->note_dirty(offset, bytes.size());
-    auto work = [s, offset, bytes, steps = std::move(steps)] {
-        return s->put(offset, bytes, steps);
-    };
-    auto ec = co_await s->owner->disk.run(std::move(work));
-    co_await beside.join();
-    if (hashes) {
-        s->hashing = false;
-        s->hashed = piece.end;
-    }
-    if (!ec)
-        ec = hash_ec;
-    if (ec) {
-        s->failure = ec;
-        co_return ec;
-    }
-    s->written.add(offset, offset + bytes.size());
-    s->size += bytes.size();
-    s->take_back(bytes.size());
-    co_return error_code{};
-}
-
-net::task<error_code> model_writer::save(std::string note)
-{
-    const auto s = state_;
-    if (s->failure)
-        co_return s->failure;
-    auto work = [s, note = std::move(note)] {
-        const auto ec = s->owner->fs.sync(s->file.fd());
-        return ec ? ec : replace_small(s->owner->fs, note_beside(s->part), note);
-    };
-    const auto ec = co_await s->owner->disk.run(std::move(work));
-    if (ec)
-        s->failure = ec;
-    co_return ec;
-}
-
-void model_writer::keep() { state_->stays = true; }
-
-net::task<result<std::string>> model_writer::sha256()
-{
-    const auto s = state_;
-    if (!s->failure && !s->is_whole())
-        co_return make_error_code(errc::message_size);
-    if (!s->failure && s->digest.empty()) {
-        s->hashing = true;
-        auto work = [s]() -> error_code {
-            const auto ec = add_from_file(s->owner->fs, s->file.fd(), s->hashed, s->size, s->hash);
-            if (!ec)
-                s->digest = s->hash.hex();
-            return ec;
-        };
-        s->failure = co_await s->owner->hash.run(std::move(work));
-        s->hashed = s->size;
-        s->hashing = false;
-    }
-    if (s->failure)
-        co_return s->failure;
-    co_return s->digest;
-}
-
-namespace {
-
-// What taking a name came to.
-struct naming {
-    error_code ec;
-    bool taken = false; // there is a file of that name
-    std::string tried;
-};
-
-naming take_name(file_system& fs, const std::filesystem::path& part,
-                 const std::filesystem::path& target)
-{
-    auto ec = fs.link(part, target);
-    if (!ec) {
-        fs.remove(part); // if that fails it is only untidy: the next start sweeps it
-        return {};
-    }
-    if (ec == errc::file_exists)
-        return {{}, true, {}};
-    // Some FUSE and SMB mounts have no links (downloads.md §3.7). Then a race with another program
-    // cannot be excluded, only made unlikely.
-    const bool cannot_link = ec == errc::operation_not_permitted ||
-                             ec == errc::operation_not_supported ||
-                             ec == errc::function_not_supported || ec == errc::too_many_links;
-    if (!cannot_link)
-        return {ec, false, "name"};
-    if (fs.stat(target))
-        return {{}, true, {}};
-    ec = fs.rename(part, target);
-    return {ec, false, "name"};
-}
-
-} // namespace
-
-net::task<file_result<std::filesystem::path>> model_writer::publish(std::string file_name)
-{
-    const auto s = state_;
-    const auto target = s->folder / file_name;
-    if (!is_plain(file_name))
-        co_return file_failure{
-            "cannot publish a model as \"" + file_name + "\": that is not a file name", true};
-    if (!s->failure && !s->is_whole())
-        co_return file_failure{
-            s->part.string() + " is not complete: " + std::to_string(s->size) + " of " +
-                (s->announced ? std::to_string(*s->announced) : "unknown many") + " bytes, " +
-                std::to_string(s->written.frontier()) + " of them from the start without a gap",
-            false};
-    const auto digest = co_await sha256();
-    if (!digest)
-        co_return failed("finish", s->part, digest.error());
-    auto work = [s, target]() -> naming {
-        auto& fs = s->owner->fs;
-        auto ec = fs.truncate(s->file.fd(), s->size); // room may have been taken for more
-        if (!ec)
-            ec = fs.sync(s->file.fd());
-        if (!ec)
-            ec = s->file.close();
-        if (ec)
-            return {ec, false, "write"};
-        auto named = take_name(fs, s->part, target);
-        if (!named.ec && !named.taken)
-            named = {fs.sync_folder(s->folder), false, "sync the folder of"};
-        if (!named.ec && !named.taken)
-            fs.remove(note_beside(s->part));
-        return named;
-    };
-    const auto named = co_await s->owner->disk.run(std::move(work));
-    if (named.ec) {
-        s->failure = named.ec;
-        co_return failed(named.tried, target, named.ec);
-    }
-    if (!named.taken) {
-        s->stays = true;
-        file_result<std::filesystem::path> done(boost::system::in_place_value, target);
-        co_return done;
-    }
-    auto compare = [s, target] { return hash_whole(s->owner->fs, target, {}); };
-    const auto theirs = co_await s->owner->hash.run(std::move(compare));
-    if (!theirs)
-        co_return failed("read", target, theirs.error());
-    if (*theirs != *digest)
-        co_return file_failure{"another file is already called " + target.string() +
-                                   " (its sha256 is " + *theirs + ", ours " + *digest +
-                                   "); remove it or give the model another name",
-                               true};
-    file_result<std::filesystem::path> done(boost::system::in_place_value, target);
-    co_return done; // the destructor removes ours
-}
-
-// --- the folders ---
 
 model_files::model_files(file_system& fs, net::lane& disk, net::lane& hash, std::string owner)
     : impl_(std::shared_ptr<impl>(new impl{fs, disk, hash, std::move(owner), {}, {}}))
@@ -563,22 +179,26 @@ net::task<file_result<model_writer>> model_files::open_part(std::filesystem::pat
 
     bool has_room = false;
     auto open = [self, s, size, &has_room]() -> error_code {
-        const auto opened = take_part(self->fs, s->part, s->written, s->file);
-        if (opened || !size || *size == 0)
-            return opened;
-        const auto taken = self->fs.allocate(s->file.fd(), *size);
-        has_room = !taken;
-        return cannot_allocate(taken) ? error_code{} : taken;
+        auto opened = take_part(self->fs, s->part, s->written, s->file);
+        if (opened == errc::resource_unavailable_try_again)
+            return opened; // it is somebody else's
+        if (!opened && size && *size > 0) {
+            const auto taken = self->fs.allocate(s->file.fd(), *size);
+            has_room = !taken;
+            opened = cannot_allocate(taken) ? error_code{} : taken;
+        }
+        if (opened)
+            remove_part(self->fs, s->part);
+        return opened;
     };
     ec = co_await self->disk.run(std::move(open));
     if (ec == errc::resource_unavailable_try_again)
         co_return file_failure{part.string() + " is being written by another process", false};
-    model_writer writer(s); // from here it cleans up
     if (ec)
         co_return failed(have.empty() ? "create" : "go on with", part, ec);
     if (has_room)
         s->take_back(s->promised);
-    co_return writer;
+    co_return model_writer(s);
 }
 
 net::lane& model_files::slow_lane() { return impl_->hash; }
@@ -617,6 +237,19 @@ net::task<result<std::string>> model_files::sha256_of(std::filesystem::path file
         return hash_whole(self->fs, file, stop);
     };
     co_return co_await impl_->hash.run(std::move(work));
+}
+
+net::task<result<std::uint64_t>> model_files::size_of(std::filesystem::path file)
+{
+    auto work = [self = impl_, file = std::move(file)]() -> result<std::uint64_t> {
+        const auto info = self->fs.stat(file);
+        if (!info)
+            return info.error();
+        if (info->is_folder)
+            return make_error_code(errc::is_a_directory);
+        return info->size;
+    };
+    co_return co_await impl_->disk.run(std::move(work));
 }
 
 net::task<result<std::string>> model_files::read(std::filesystem::path file, std::uint64_t offset,

@@ -51,6 +51,8 @@ public:
     // What is written when it is called is on disk when it returns, and `note` beside it, in one
     // step: the note may tell of those bytes, and model_files::note() finds it (downloads.md §3.6).
     net::task<error_code> save(std::string note);
+    // Removes the file and its note; when it returns, another one of that name can be created.
+    net::task<> discard();
     // From now on the file and its note stay when this is dropped, to be taken up by resume().
     void keep();
 
@@ -94,6 +96,7 @@ public:
     net::task<std::vector<found_file>> list(std::filesystem::path folder);
     // Reads the whole file. operation_canceled soon after `stop` is asked for.
     net::task<result<std::string>> sha256_of(std::filesystem::path file, std::stop_token stop = {});
+    net::task<result<std::uint64_t>> size_of(std::filesystem::path file);
     // At most `size` bytes from `offset`; fewer only at the end.
     net::task<result<std::string>> read(std::filesystem::path file, std::uint64_t offset,
                                         std::size_t size);

@@ -560,6 +560,27 @@ BOOST_AUTO_TEST_CASE(a_writer_that_is_dropped_takes_its_note_along)
     BOOST_TEST(entries() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_writer_that_is_discarded_is_gone_at_once_and_the_name_free)
+{
+    net::lane disks("disk", 2);
+    store::model_files beside(faults, disks, hash, owner);
+    std::optional<created> w;
+    start(do_create(beside, models, "style", 6, w));
+    loop.run();
+    BOOST_REQUIRE(w->has_value());
+    start((*w)->discard());
+    loop.restart();
+    loop.run();
+    BOOST_TEST(entries() == 0u);
+    std::optional<created> again;
+    start(do_create(beside, models, "style", 6, again));
+    loop.restart();
+    loop.run();
+    BOOST_TEST(again->has_value());
+    w.reset();
+    BOOST_TEST(entries() == 1u); // the second one's
+}
+
 BOOST_AUTO_TEST_CASE(a_file_that_begins_anew_has_no_old_note)
 {
     keep("style", 0, "abc", "note");
