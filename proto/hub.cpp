@@ -197,6 +197,16 @@ bool is_transient(int status)
 parsed<model_source> parse_model_source(std::string_view url, std::string_view endpoint)
 {
     const auto parts = split(url);
+    if (parts.scheme == "file") {
+        model_source local;
+        local.url = url;
+        local.from = hub::folder;
+        if (local_path(local).empty())
+            return make_problem(problem_code::invalid_request,
+                                "file:// needs an absolute path without \"..\", such as "
+                                "file:///mnt/models/x.safetensors");
+        return local;
+    }
     if ((parts.scheme != "https" && parts.scheme != "http") || parts.host.empty())
         return make_problem(problem_code::invalid_request, "it is not an http or https URL");
     const auto host = to_lower(parts.host);
@@ -211,6 +221,32 @@ parsed<model_source> parse_model_source(std::string_view url, std::string_view e
     model_source s;
     s.url = std::string(url.substr(0, url.find('#')));
     return s;
+}
+
+std::string local_path(const model_source& source)
+{
+    constexpr std::string_view scheme = "file://";
+    std::string_view rest = source.url;
+    rest.remove_prefix(std::min(scheme.size(), rest.size()));
+    if (rest.starts_with("localhost/"))
+        rest.remove_prefix(9);
+    std::string path;
+    for (std::size_t at = 0; at < rest.size(); ++at) {
+        unsigned code = 0;
+        if (rest[at] != '%') {
+            path += rest[at];
+            continue;
+        }
+        const auto digits = rest.substr(at + 1, 2);
+        const auto [end, ec] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), code, 16);
+        if (ec != std::errc{} || end != digits.data() + 2 || code == 0)
+            return {};
+        path += static_cast<char>(code);
+        at += 2;
+    }
+    const bool climbs = (path + '/').find("/../") != std::string::npos;
+    return path.starts_with('/') && !path.ends_with('/') && !climbs ? path : std::string();
 }
 
 source_facts read_source_facts(hub from, const header_lookup& headers)
@@ -334,6 +370,7 @@ source_refusal explain_refusal(hub from, int status, const header_lookup& header
     switch (from) {
     case hub::huggingface: r.reason = explain_huggingface(status, headers, had_token); break;
     case hub::civitai: r.reason = explain_civitai(status, message, had_token); break;
+    case hub::folder:
     case hub::other: break;
     }
     // A 404 that must not be cached is Civitai's storage having a bad moment (downloads.md §2.3).

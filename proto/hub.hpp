@@ -17,6 +17,7 @@ namespace gateway::proto {
 enum class hub : std::uint8_t {
     huggingface,
     civitai,
+    folder, // file:// on this machine
     other,
 };
 
@@ -39,6 +40,9 @@ struct source_facts {
     std::string commit; // what a revision of Hugging Face points at
 };
 source_facts read_source_facts(hub from, const header_lookup& headers);
+
+// The path of a file:// source; empty when it is not a plain absolute one.
+std::string local_path(const model_source& source);
 
 // The same file by its commit, so that a branch that moves cannot mix two versions of it.
 std::string pinned_url(const model_source& source, const std::string& commit);

@@ -125,6 +125,7 @@ std::string file_source::credential_for(const proto::model_source& source, const
         case proto::hub::civitai:
             token = source.token.empty() ? options_.civitai_token : source.token;
             break;
+        case proto::hub::folder:
         case proto::hub::other: break;
         }
     }
@@ -139,6 +140,17 @@ std::string file_source::credential_for(const proto::model_source& source, const
     return "Bearer " + token;
 }
 
+// Exempt hosts are our own network's, which a proxy need not know.
+bool file_source::goes_direct(const net::url& to) const
+{
+    return exempt(to) ||
+           std::any_of(options_.no_proxy.begin(), options_.no_proxy.end(),
+                       [&](const std::string& host) {
+                           return host == "*" || host == to.host ||
+                                  to.host.ends_with(host.starts_with('.') ? host : '.' + host);
+                       });
+}
+
 net::client_request file_source::request_for(const net::url& to) const
 {
     net::client_request r;
@@ -149,6 +161,8 @@ net::client_request file_source::request_for(const net::url& to) const
     r.idle_timeout = options_.stall_timeout;
     r.peers.allow_private = false;
     r.peers.exempt_hosts.insert(options_.exempt_hosts.begin(), options_.exempt_hosts.end());
+    if (!goes_direct(to))
+        r.peers.proxy = options_.proxy;
     return r;
 }
 

@@ -62,6 +62,7 @@ public:
 private:
     std::string why_not(const net::url& to) const;
     bool exempt(const net::url& to) const;
+    bool goes_direct(const net::url& to) const;
     net::client_request request_for(const net::url& to) const;
     std::string credential_for(const proto::model_source& source, const net::url& to) const;
     net::task<answer> look_at(const proto::model_source& source, answer got, bool had_token) const;

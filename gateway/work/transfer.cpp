@@ -57,11 +57,29 @@ void transfer::failed(const store::file_failure& why)
 
 net::task<fetch_result> transfer::run()
 {
+    auto done = co_await try_until_done();
+    co_await drop();
+    co_return std::move(done);
+}
+
+// What is not published or put aside is gone when this returns.
+net::task<> transfer::drop()
+{
+    if (writer_)
+        co_await writer_->discard();
+    writer_.reset();
+}
+
+net::task<fetch_result> transfer::try_until_done()
+{
     using state = core::download_state;
     facts_ = co_await uses_.source.describe(from_);
     co_await take_up();
     for (;;) {
-        co_await bring();
+        if (from_.from == proto::hub::folder)
+            co_await copy();
+        else
+            co_await bring();
         if (stopping_) {
             co_await put_aside();
             const bool asked = order_.stop.stop_requested();
@@ -93,7 +111,7 @@ net::task<fetch_result> transfer::run()
             log::warning("download begins anew",
                          {{"file", order_.file.name}, {"reason", machine_.trouble().reason}});
             disk_.reset();
-            writer_.reset();
+            co_await drop();
             link_.reset();
             saved_ = 0;
             format_needs_ = 64;
@@ -416,8 +434,10 @@ net::task<> transfer::put_aside()
     if (!writer_ || disk_ || !machine_.in_ranges() || writer_->size() < options_.limits.progress)
         co_return;
     co_await save_note();
-    if (!disk_)
-        writer_->keep();
+    if (disk_)
+        co_return;
+    writer_->keep();
+    writer_.reset();
 }
 
 // --- what it is ---

@@ -37,8 +37,11 @@ private:
         net::task_group writing;
     };
 
+    net::task<fetch_result> try_until_done();
+    net::task<> drop();
     net::task<> take_up();
     net::task<> bring();
+    net::task<> copy();
     void tick();
     net::task<> serve(int id);
     net::task<std::unique_ptr<net::reply_stream>> ask(int id, core::download_step step);

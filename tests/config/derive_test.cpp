@@ -170,4 +170,51 @@ BOOST_AUTO_TEST_CASE(exemptions_from_the_address_rule_are_said_at_start)
     BOOST_TEST(noted(l, "recovery.clean_caches"));
 }
 
+BOOST_AUTO_TEST_CASE(a_proxy_is_used_only_when_it_is_asked_for)
+{
+    const std::map<std::string, std::string> environment{{"HTTPS_PROXY", "http://p.lan:3128"},
+                                                         {"NO_PROXY", "files.lan, .example.org,"}};
+    BOOST_TEST(with({}, environment).settings.download.proxy == "");
+
+    const loaded asked = with({{"--set", "download.proxy=environment"}}, environment);
+    BOOST_TEST(asked.ok(), check(asked));
+    BOOST_TEST(asked.settings.download.proxy == "http://p.lan:3128");
+    const names direct{"files.lan", ".example.org"};
+    BOOST_TEST(asked.settings.download.no_proxy == direct, boost::test_tools::per_element());
+    BOOST_TEST(noted(asked, "checked for the proxy alone"));
+
+    BOOST_TEST(with({{"--set", "download.proxy=environment"}}).settings.download.proxy == "");
+    const loaded by_hand =
+        with({{"--set", "download.proxy=http://me:word@other.lan:80"}}, environment);
+    BOOST_TEST(by_hand.ok(), check(by_hand));
+    BOOST_TEST(by_hand.settings.download.proxy == "http://me:word@other.lan:80");
+    BOOST_TEST(print(by_hand).find("word") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_proxy_of_another_kind_is_refused)
+{
+    for (const char* wrong : {"socks5://p.lan:1080", "p.lan:3128", "http://", "http://p.lan/x"})
+        BOOST_TEST(!with({{"--set", std::string("download.proxy=") + wrong}}).ok(), wrong);
+    BOOST_TEST(refused_for(
+        with({{"--set", "download.proxy=environment"}}, {{"ALL_PROXY", "socks5://p.lan:1080"}}),
+        "the proxy must be"));
+}
+
+BOOST_AUTO_TEST_CASE(credentials_are_by_host_and_never_shown)
+{
+    const loaded l =
+        with({{"--set", "download.credentials=files.lan=abc123,*.example.org=Basic eHl6"}});
+    BOOST_TEST(l.ok(), check(l));
+    BOOST_TEST(l.settings.download.credentials.at("files.lan") == "abc123");
+    BOOST_TEST(l.settings.download.credentials.at("*.example.org") == "Basic eHl6");
+    BOOST_TEST(print(l).find("abc123") == std::string::npos);
+    BOOST_TEST(!with({{"--set", "download.credentials=files.lan="}}).ok());
+}
+
+BOOST_AUTO_TEST_CASE(taking_pickles_is_said_at_start)
+{
+    BOOST_TEST(noted(with({{"--set", "download.allow_pickle=true"}}), "run code"));
+    BOOST_TEST(!noted(with({}), "run code"));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -177,12 +177,37 @@ BOOST_AUTO_TEST_CASE(an_exempt_host_may_be_private_and_speak_plain_http)
 
 BOOST_AUTO_TEST_CASE(what_is_no_url_of_a_file_is_refused_without_asking_anybody)
 {
-    for (const char* url : {"nonsense", "file:///etc/passwd", "https://huggingface.co/a/b"}) {
+    for (const char* url : {"nonsense", "file:///etc/passwd", "file://../x", "file:///a/../b",
+                            "https://huggingface.co/a/b"}) {
         order.file.url = url;
         const auto got = fetch();
         BOOST_REQUIRE(!got.has_value());
         BOOST_TEST(got.error().permanent);
     }
+    BOOST_TEST(asked(hub).empty());
+}
+
+// --- files of this machine ---
+
+BOOST_AUTO_TEST_CASE(a_file_of_an_allowed_folder_is_copied_by_the_same_rules)
+{
+    const auto from = folder / "mine";
+    std::filesystem::create_directories(from);
+    std::ofstream(from / "my model.safetensors", std::ios::binary) << file.body;
+    std::ofstream(from / "page.safetensors") << "<html>" << std::string(100, ' ');
+    options.allow_folders = {from.string()};
+
+    order.file.url = "file://" + from.string() + "/my%20model.safetensors";
+    check_fetched();
+    BOOST_TEST(progress.bytes == file.body.size());
+    std::filesystem::remove_all(order.folder);
+
+    order.file.url = "file://" + from.string() + "/page.safetensors";
+    check_fails("web page", true);
+    order.file.url = "file://" + from.string() + "/absent.safetensors";
+    check_fails("No such file", true);
+    order.file.url = "file://" + from.string() + "-other/x.safetensors";
+    check_fails("download.allow_folders", true);
     BOOST_TEST(asked(hub).empty());
 }
 
@@ -225,6 +250,46 @@ BOOST_AUTO_TEST_CASE(no_token_is_sent_to_hosts_that_are_no_hub)
     serve(storage, [this](const heard&) { return file; });
     check_fetched();
     BOOST_TEST(asked(storage).at(0).header("authorization") == "");
+}
+
+BOOST_AUTO_TEST_CASE(credentials_go_to_the_hosts_they_are_for_and_no_further)
+{
+    options.credentials = {{"*.hf.co", "for-storage"}, {"files.test", "Basic eHl6"}};
+    options.allow_hosts.emplace_back("files.test");
+    options.allow_hosts.emplace_back("evil-hf.co");
+    order.file.url = "https://files.test/dream.safetensors";
+    serve("https://files.test", [](const heard&) { return answer::redirect(storage + "/blob"); });
+    serve(storage, [](const heard&) { return answer::redirect("https://evil-hf.co/blob"); });
+    serve("https://evil-hf.co", [this](const heard&) { return file; });
+
+    check_fetched();
+
+    BOOST_TEST(asked("https://files.test").at(0).header("authorization") == "Basic eHl6");
+    BOOST_TEST(asked(storage).at(0).header("authorization") == "Bearer for-storage");
+    BOOST_TEST(asked("https://evil-hf.co").at(0).header("authorization") == "");
+}
+
+BOOST_AUTO_TEST_CASE(a_host_pattern_covers_whole_labels)
+{
+    const struct {
+        const char* pattern;
+        const char* host;
+        bool covered;
+    } table[] = {
+        {"hf.co", "hf.co", true},
+        {"hf.co", "x.hf.co", false},
+        {"*.hf.co", "a.b.hf.co", true},
+        {"*.hf.co", "hf.co", false},
+        {"*.hf.co", "evil-hf.co", false},
+        {"a.*.r2.com", "a.123.r2.com", true},
+        {"a.*.r2.com", "a.1.2.r2.com", false},
+        {"a.*.r2.com", "a..r2.com", false},
+        {"a.*.r2.com", "b.123.r2.com", false},
+        {"a.*.r2.com", "a.123.r2.com.evil", false},
+    };
+    for (const auto& row : table)
+        BOOST_TEST(work::covers(row.pattern, row.host) == row.covered,
+                   row.pattern << " " << row.host);
 }
 
 // --- what comes is not what was wanted ---
