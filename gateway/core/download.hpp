@@ -15,8 +15,10 @@
 namespace gateway::core {
 
 struct download_limits {
-    std::uint64_t lease = std::uint64_t{64} << 20;         // what one request asks for
-    std::uint64_t smallest_split = std::uint64_t{4} << 20; // of what another one has begun
+    std::uint64_t lease = std::uint64_t{64} << 20; // what one request asks for
+    // Of what another one has begun; more than what may be on its way in the kernels' buffers, so
+    // that nothing is sent twice.
+    std::uint64_t smallest_split = std::uint64_t{8} << 20;
     pace_limits pace;
     int retries = 5; // in a row, without `progress` between them
     backoff_limits backoff{

@@ -64,10 +64,12 @@ struct model_writer::state {
         owner->promised[device] -= bytes;
     }
 
-    // What to start writing back, now that these bytes have been added: every step that is full.
+    // Larger pieces cost the kernel more (downloads.md §7.4).
+    static constexpr std::size_t write_unit = std::size_t{256} << 10;
     // Write-back is started in such steps, so that the last fsync is short (downloads.md §7.4).
     static constexpr std::uint64_t step_size = std::uint64_t{32} << 20;
 
+    // What to start writing back, now that these bytes have been added: every step that is full.
     std::vector<std::uint64_t> note_dirty(std::uint64_t offset, std::uint64_t bytes)
     {
         std::vector<std::uint64_t> full;
@@ -97,7 +99,9 @@ struct model_writer::state {
     error_code put(std::uint64_t offset, std::string_view bytes,
                    const std::vector<std::uint64_t>& steps)
     {
-        auto ec = file.write_all(bytes, offset);
+        error_code ec;
+        for (std::size_t at = 0; !ec && at < bytes.size(); at += write_unit)
+            ec = file.write_all(bytes.substr(at, write_unit), offset + at);
         for (const auto step : steps) {
             if (!ec)
                 ec = owner->fs.start_sync(file.fd(), step, step_size);
