@@ -66,6 +66,7 @@ verdict job::finish(fence by, job_state final_state, wall_time now)
         return verdict::stale;
     state = final_state;
     ended = now;
+    ++ends;
     return verdict::done;
 }
 
@@ -90,6 +91,7 @@ verdict job::end_queued(job_state final_state, wall_time now)
     state = final_state;
     started = wall_time{};
     ended = now;
+    ++ends;
     return verdict::done;
 }
 

@@ -67,6 +67,7 @@ struct job {
     std::uint32_t attempt = 0;          // number of the current or last attempt; the fence
     std::uint16_t backend = no_backend; // where that attempt runs or ran
     std::uint16_t retries = 0;          // dispatches after the first; a client's /retry is none
+    std::uint16_t ends = 0;             // how often it has ended: once, and again after each /retry
     job_state state = job_state::in_queue;
     bool sync = false;         // came through runsync: its result is kept for a shorter time
     bool cancel_asked = false; // of a running job: its runner will finish it

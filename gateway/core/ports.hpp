@@ -63,4 +63,22 @@ public:
     virtual std::vector<model_wait> missing(set_id models) const = 0;
 };
 
+// Webhooks in numbers.
+struct webhook_counts {
+    std::uint64_t delivered = 0;
+    std::uint64_t failed_tries = 0; // that are followed by another one
+    std::uint64_t given_up = 0;
+    std::uint64_t gone = 0; // the receiver wants no more of them
+    std::uint64_t pending = 0;
+    std::uint64_t under_way = 0;
+    std::uint64_t open_breakers = 0; // receivers out of service
+    duration oldest_pending{};       // since its job ended
+};
+
+class webhooks_port {
+public:
+    virtual ~webhooks_port() = default;
+    virtual webhook_counts counts() const = 0;
+};
+
 } // namespace gateway::core
