@@ -14,7 +14,10 @@ namespace {
 
 constexpr std::size_t read_step = 64 * 1024;
 
-bool may_be_repeated(const client_request& r) { return r.method == "GET" || r.method == "HEAD"; }
+bool may_be_repeated(const client_request& r)
+{
+    return !r.source && (r.method == "GET" || r.method == "HEAD");
+}
 
 // Connections that may end at a private address are never used for a request that must not.
 std::string pool_key(const client_request& r)
@@ -169,7 +172,7 @@ task<outcome<std::unique_ptr<exchange>>> start_exchange(std::shared_ptr<Impl> se
     if (auto kept = request.fresh_connection ? nullptr : self->take(key)) {
         auto mine = std::make_unique<exchange>(std::move(kept), request, self->time, self->wheel,
                                                end, give_back);
-        const auto failed = co_await mine->run(head, request.body);
+        const auto failed = co_await mine->run(head, request);
         if (!failed)
             co_return std::move(mine);
         const bool stale = !failed->timed_out && failed->phase != phase::reading &&
@@ -189,7 +192,7 @@ task<outcome<std::unique_ptr<exchange>>> start_exchange(std::shared_ptr<Impl> se
     }
     auto mine = std::make_unique<exchange>(std::move(*dialled), request, self->time, self->wheel,
                                            end, give_back);
-    auto failed = co_await mine->run(head, request.body);
+    auto failed = co_await mine->run(head, request);
     if (failed) {
         failed->nothing_sent = failed->nothing_sent && nothing_sent;
         co_return std::move(*failed);

@@ -52,6 +52,8 @@ struct client_request {
     url to;
     header_list headers; // Host, Content-Length, Connection and Accept-Encoding: identity are added
     std::string body;
+    // Instead of body: read while it is sent, and once only. Its size must be known.
+    std::shared_ptr<body_source> source;
     bool fresh_connection = false; // never a pooled one: an ambiguous reset must not happen
     address_policy peers;
     duration connect_timeout = std::chrono::seconds(15); // DNS, TCP and TLS together

@@ -78,8 +78,9 @@ std::string head_of(const client_request& r)
     if (!has_header(r, "connection"))
         append_field(out, "Connection", "keep-alive");
     const bool usually_has_body = r.method == "POST" || r.method == "PUT" || r.method == "PATCH";
-    if (!r.body.empty() || usually_has_body)
-        append_field(out, "Content-Length", std::to_string(r.body.size()));
+    const auto size = r.source ? r.source->size().value() : r.body.size();
+    if (size > 0 || usually_has_body)
+        append_field(out, "Content-Length", std::to_string(size));
     out += "\r\n";
     return out;
 }
@@ -99,17 +100,41 @@ task<error_code> exchange::send(std::string_view bytes)
     co_return error_code{};
 }
 
-// Sends the request and waits for the reply's head.
-task<std::optional<failure>> exchange::run(const std::string& head, const std::string& body)
+// What has not been sent with the header.
+task<error_code> exchange::send_body(const client_request& r, std::size_t already)
 {
-    const std::string_view rest = body;
-    const auto with_head = std::min(rest.size(), copied_body);
+    if (!r.source) {
+        const auto rest = std::string_view(r.body).substr(already);
+        co_return co_await send(rest);
+    }
+    std::string piece(read_step, '\0');
+    for (auto left = r.source->size().value(); left > 0;) {
+        const std::span<char> into(piece.data(), std::min<std::uint64_t>(left, piece.size()));
+        const auto n = co_await r.source->read(into);
+        if (!n || *n == 0) {
+            source_error_ = n ? error_code(error::cut_short) : n.error();
+            co_return source_error_;
+        }
+        left -= *n;
+        const auto bytes = std::string_view(piece).substr(0, *n);
+        const auto ec = co_await send(bytes);
+        if (ec)
+            co_return ec;
+    }
+    co_return error_code{};
+}
+
+// Sends the request and waits for the reply's head.
+task<std::optional<failure>> exchange::run(const std::string& head, const client_request& r)
+{
     std::string first = head;
-    first += rest.substr(0, with_head);
+    const auto with_head = r.source ? 0 : std::min(r.body.size(), copied_body);
+    first.append(r.body, 0, with_head);
     auto sent = co_await send(first);
-    const auto remaining = rest.substr(with_head);
     if (!sent)
-        sent = co_await send(remaining);
+        sent = co_await send_body(r, with_head);
+    if (source_error_)
+        co_return failed(phase::sending, source_error_);
     if (sent && (limit_.expired() || sent == asio::error::operation_aborted))
         co_return failed(phase::sending, sent);
     // A server may refuse an upload without reading it: its answer is worth more than our error.
@@ -292,6 +317,13 @@ std::string_view what_happened(phase where, bool timed_out)
 failure exchange::failed(phase where, error_code code)
 {
     failure f;
+    if (source_error_) {
+        f.phase = where;
+        f.code = code;
+        f.nothing_sent = false;
+        f.what = "the body for " + origin_ + " could not be read: " + code.message();
+        return f;
+    }
     f.phase = where;
     f.timed_out = limit_.expired();
     f.code = f.timed_out ? error_code(asio::error::timed_out) : code;

@@ -42,7 +42,7 @@ public:
             peer_->close();
     }
 
-    task<std::optional<failure>> run(const std::string& head, const std::string& body);
+    task<std::optional<failure>> run(const std::string& head, const client_request& r);
 
     const reply_head& head() const override { return head_; }
     task<outcome<std::size_t>> read(std::span<char> into) override;
@@ -55,6 +55,7 @@ private:
     };
 
     task<error_code> send(std::string_view bytes);
+    task<error_code> send_body(const client_request& r, std::size_t already);
     task<error_code> read_head();
     error_code take_head();
     task<result<std::size_t>> read_plain(std::span<char> into);
@@ -85,6 +86,7 @@ private:
     bool replying_ = false; // a byte of the reply itself has come
     bool broken_ = false;   // the request was not taken whole: never to be used again
     bool complete_ = false;
+    error_code source_error_; // the request's own body could not be read
 };
 
 } // namespace gateway::net

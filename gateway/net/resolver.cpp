@@ -176,6 +176,26 @@ bool is_public_address(std::string_view ip)
     return address.is_v4() ? is_public(address.to_v4()) : is_public(address.to_v6());
 }
 
+namespace {
+
+bool must_be_public(const std::string& host, std::uint16_t port, const address_policy& policy)
+{
+    return !policy.allow_private && !policy.exempt_hosts.contains(host) &&
+           !policy.exempt_hosts.contains(host + ':' + std::to_string(port));
+}
+
+} // namespace
+
+bool refused_unseen(std::string_view host, std::uint16_t port, const address_policy& policy)
+{
+    const auto name = lower_case(std::string(host));
+    if (!must_be_public(name, port, policy))
+        return false;
+    if (is_numeric_address(name))
+        return !is_public_address(name);
+    return name == "localhost" || name.ends_with(".localhost") || looks_like_an_odd_address(name);
+}
+
 result<std::vector<std::string>> look_up_with_system(const std::string& host)
 {
     addrinfo hints{};
@@ -309,19 +329,18 @@ task<result<std::vector<address>>> resolver::resolve(std::string host, std::uint
     if (fixed != self->fixed.end())
         co_return std::vector<address>{{fixed->second.ip, fixed->second.port.value_or(port)}};
 
-    const bool must_be_public = !policy.allow_private && !policy.exempt_hosts.contains(host) &&
-                                !policy.exempt_hosts.contains(with_port);
+    if (refused_unseen(host, port, policy))
+        co_return error::address_refused;
     std::vector<std::string> ips{host};
     if (!is_numeric_address(host)) {
-        if (must_be_public && looks_like_an_odd_address(host))
-            co_return error::address_refused;
         auto found = co_await impl::look_up(self, host);
         if (!found)
             co_return found.error();
         ips = std::move(*found);
     }
     // One private address among public ones is how a name is turned against us: refuse the host.
-    if (must_be_public && !std::all_of(ips.begin(), ips.end(), is_public_address))
+    if (must_be_public(host, port, policy) &&
+        !std::all_of(ips.begin(), ips.end(), is_public_address))
         co_return error::address_refused;
     std::vector<address> addresses;
     for (auto& ip : ips)

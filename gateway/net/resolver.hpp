@@ -33,6 +33,10 @@ struct address_policy {
     std::string proxy;
 };
 
+// Whether the name alone shows, without looking it up, that the policy forbids it: an address that
+// is not public, an odd spelling of one (0x7f.1), localhost. `host` without brackets.
+bool refused_unseen(std::string_view host, std::uint16_t port, const address_policy& policy);
+
 // The system's lookup: blocks, and returns numeric addresses in the order to try.
 result<std::vector<std::string>> look_up_with_system(const std::string& host);
 

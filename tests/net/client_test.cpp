@@ -38,6 +38,30 @@ struct scripted_dialer final : dialer {
     }
 };
 
+// "0123456789012…", which may end too early or fail at some place.
+struct numbers final : body_source {
+    explicit numbers(std::uint64_t size) : size_(size) {}
+    std::optional<std::uint64_t> size() const override { return size_; }
+    task<result<std::size_t>> read(std::span<char> into) override
+    {
+        if (done_ >= breaks_at && ends_early)
+            co_return std::size_t{0};
+        if (done_ >= breaks_at)
+            co_return error_code(asio::error::fault);
+        const auto n = std::min<std::uint64_t>(into.size(), size_ - done_);
+        for (std::size_t i = 0; i < n; ++i)
+            into[i] = static_cast<char>('0' + (done_ + i) % 10);
+        done_ += n;
+        co_return n;
+    }
+    std::uint64_t breaks_at = std::numeric_limits<std::uint64_t>::max();
+    bool ends_early = false;
+
+private:
+    std::uint64_t size_;
+    std::uint64_t done_ = 0;
+};
+
 struct calling : test::world {
     deadline_wheel wheel{ex(), time};
     scripted_dialer wires;
@@ -141,6 +165,55 @@ BOOST_AUTO_TEST_CASE(a_request_leaves_in_one_write_with_what_a_webui_needs)
                                   "Connection: keep-alive\r\n"
                                   "Content-Length: 2\r\n\r\n{}");
     BOOST_TEST(body() == "ok");
+}
+
+BOOST_AUTO_TEST_CASE(a_body_may_be_read_while_it_is_sent)
+{
+    const auto peer = wire();
+    auto r = request("POST");
+    r.source = std::make_shared<numbers>(200'000);
+    fetch(std::move(r));
+    const auto sent = peer->take_written();
+    const auto head_end = sent.find("\r\n\r\n") + 4;
+
+    BOOST_TEST(sent.find("\r\nContent-Length: 200000\r\n") != std::string::npos);
+    BOOST_TEST(sent.size() - head_end == 200'000u);
+    BOOST_TEST(sent.substr(head_end, 12) == "012345678901");
+    BOOST_TEST(peer->writes() > 3u); // never whole in memory
+    arrives(peer, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    BOOST_TEST(body() == "ok");
+}
+
+BOOST_AUTO_TEST_CASE(a_body_that_cannot_be_read_ends_the_request_and_its_connection)
+{
+    for (const bool ends_early : {false, true}) {
+        const auto peer = wire();
+        auto r = request("POST");
+        const auto source = std::make_shared<numbers>(200'000);
+        source->breaks_at = 100'000;
+        source->ends_early = ends_early;
+        r.source = source;
+        fetch(std::move(r));
+
+        const auto f = failed();
+        BOOST_TEST((f.phase == phase::sending));
+        BOOST_TEST(f.what.find("the body for http://webui.test:7860 could not be read") == 0u,
+                   f.what);
+        BOOST_TEST(peer->is_closed());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_refusal_that_comes_while_a_long_body_is_sent_counts)
+{
+    const auto peer = wire();
+    peer->fail_write_at(2, asio::error::broken_pipe);
+    auto r = request("POST");
+    r.source = std::make_shared<numbers>(200'000);
+    fetch(std::move(r));
+    arrives(peer, "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n");
+
+    BOOST_REQUIRE(got && got->has_value());
+    BOOST_TEST((*got)->head.status == 410);
 }
 
 BOOST_AUTO_TEST_CASE(a_get_brings_no_body_and_no_length)

@@ -171,6 +171,23 @@ BOOST_AUTO_TEST_CASE(odd_spellings_of_an_address_are_refused_before_anyone_is_as
     BOOST_TEST(lookups == 0);
 }
 
+BOOST_AUTO_TEST_CASE(some_hosts_are_refused_for_what_their_name_says)
+{
+    net::address_policy strict;
+    strict.allow_private = false;
+    for (const char* host : {"127.0.0.1", "10.1.2.3", "::1", "fe80::1", "169.254.169.254",
+                             "localhost", "LOCALHOST", "app.localhost", "0x7f.1", "2130706433"})
+        BOOST_TEST(net::refused_unseen(host, 80, strict), host);
+    for (const char* host : {"8.8.8.8", "2606:4700::1111", "app.test", "lan", "localhost.test"})
+        BOOST_TEST(!net::refused_unseen(host, 80, strict), host);
+
+    strict.exempt_hosts = {"127.0.0.1:9000", "localhost"};
+    BOOST_TEST(!net::refused_unseen("127.0.0.1", 9000, strict));
+    BOOST_TEST(net::refused_unseen("127.0.0.1", 9001, strict));
+    BOOST_TEST(!net::refused_unseen("localhost", 1, strict));
+    BOOST_TEST(!net::refused_unseen("127.0.0.1", 1, net::address_policy{}));
+}
+
 BOOST_AUTO_TEST_CASE(an_answer_is_kept_for_a_while_and_an_error_is_not)
 {
     names.emplace("a.test", std::vector<std::string>{"8.8.8.8"});
