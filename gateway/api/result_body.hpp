@@ -5,8 +5,7 @@
 
 #include "jobs/jobs.hpp"
 #include "net/http.hpp"
-
-#include <array>
+#include "store/recipe.hpp"
 
 namespace gateway::api {
 
@@ -14,25 +13,11 @@ class result_body final : public net::body_source {
 public:
     result_body(std::string head, const jobs::stored_result& result, std::string tail);
 
-    std::optional<std::uint64_t> size() const override { return size_; }
-    net::task<result<std::size_t>> read(std::span<char> into) override;
+    std::optional<std::uint64_t> size() const override { return text_.size(); }
+    net::task<result<std::size_t>> read(std::span<char> into) override { return text_.read(into); }
 
 private:
-    // A text, or a range of the file.
-    struct piece {
-        std::string text;
-        std::uint64_t offset = 0;
-        std::uint64_t length = 0;
-        bool in_file = false;
-    };
-    static piece of_text(std::string text);
-    static piece of_file(std::uint64_t from, std::uint64_t to);
-
-    store::spool_file file_;
-    std::array<piece, 5> pieces_;
-    std::uint64_t size_ = 0;
-    std::size_t at_ = 0;     // the piece being read
-    std::uint64_t done_ = 0; // of it
+    store::recipe text_;
 };
 
 // All of a source whose size is known and small.

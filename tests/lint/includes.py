@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "store": {"base", "core", "net/async", "store"},
     "jobs": {"base", "core", "config", "net/async", "store", "jobs"},
     "work": {"base", "core", "proto", "config", "net", "store", "jobs", "work"},
-    "api": {"base", "core", "proto", "config", "net", "store/spool", "jobs", "api"},
+    "api": {"base", "core", "proto", "config", "net", "store/recipe", "store/spool", "jobs", "api"},
     "tools": EVERYTHING,
     "app": EVERYTHING,
     "program": EVERYTHING,  # gateway/main.cpp
