@@ -69,6 +69,15 @@ constexpr std::array rules{
     rule{2, "model sets whose users are miscounted",
          "SELECT id FROM model_sets LEFT JOIN (SELECT models, count(*) AS jobs FROM jobs"
          " GROUP BY models) ON models = id WHERE uses <> ifnull(jobs, 0)"},
+    rule{2, "messages of no job",
+         "SELECT DISTINCT job FROM messages WHERE job NOT IN (SELECT key FROM jobs)"},
+    rule{2, "messages in a state that does not exist, or of a job that goes on",
+         "SELECT job FROM messages WHERE state NOT BETWEEN 0 AND 3 OR told NOT BETWEEN 2 AND 5"},
+    rule{2, "messages of ends that their job has not had",
+         "SELECT job FROM messages JOIN jobs ON key = job WHERE number NOT BETWEEN 1 AND ends"},
+    rule{2, "tries of no message",
+         "SELECT DISTINCT job FROM message_tries AS t WHERE NOT EXISTS (SELECT 1 FROM messages AS m"
+         " WHERE m.job = t.job AND m.number = t.number)"},
 };
 
 void add(damage& d, std::string row)

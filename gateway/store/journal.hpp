@@ -9,6 +9,7 @@
 #include "core/job.hpp"
 #include "core/retry.hpp"
 #include "net/async.hpp"
+#include "store/message.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -46,6 +47,16 @@ struct job_record {
     std::optional<core::idempotency> once;
 };
 
+// What a message tells of: the job as it was when it ended, whatever has become of it since.
+struct message_content {
+    core::job job; // models and backend are left empty
+    std::string url;
+    std::string worker; // name of the backend of its last attempt; empty: it ended while it waited
+    std::string error;
+    std::string input;
+    std::optional<result_record> result;
+};
+
 // --- operations ---
 
 struct insert_job {
@@ -71,7 +82,8 @@ struct requeue_job {
     std::string reason;
 };
 // The job has ended. With a fence of attempt 0 it ended while waiting, whatever attempts it had
-// before (`started` is forgotten then); else it must be running that attempt.
+// before (`started` is forgotten then); else it must be running that attempt. `ends` of the job is
+// counted up, and when it has a webhook there is a message of that number.
 struct finish_job {
     core::fence fence;
     core::job_state state = core::job_state::failed;
@@ -91,10 +103,10 @@ struct erase_job {
     core::job_key job = 0;
 };
 
-// An operation whose job is not in the state that it asks for makes its whole write fail with
-// journal_errc::conflict, and nothing of that write happens.
-using operation =
-    std::variant<insert_job, begin_attempt, requeue_job, finish_job, restart_job, erase_job>;
+// An operation whose job or message is not in the state that it asks for makes its whole write fail
+// with journal_errc::conflict, and nothing of that write happens.
+using operation = std::variant<insert_job, begin_attempt, requeue_job, finish_job, restart_job,
+                               erase_job, record_try, reopen_message>;
 using write = std::vector<operation>;
 
 enum class journal_errc {
@@ -104,7 +116,7 @@ enum class journal_errc {
     full,         // no space; it did not happen
     corrupt,      // the database is damaged
     closed,       // the journal has been closed
-    missing,      // no such job
+    missing,      // no such job or message
 };
 const boost::system::error_category& journal_category();
 error_code make_error_code(journal_errc e);
@@ -124,6 +136,13 @@ public:
     // the end. Asked for before the first commit.
     virtual net::task<result<std::vector<job_record>>> replay(core::job_key after,
                                                               std::size_t limit) = 0;
+    // Pending messages in the order of their ids, at most `limit` above `after`.
+    virtual net::task<result<std::vector<core::message_id>>>
+    pending_messages(core::message_id after, std::size_t limit) = 0;
+    // All that is kept of the messages of a job, oldest first.
+    virtual net::task<result<std::vector<message_record>>> read_messages(core::job_key job) = 0;
+    // `missing` when there is no such message.
+    virtual net::task<result<message_content>> read_message(core::message_id id) = 0;
     // Waits for what has been begun, then tidies up; commits asked for later fail with `closed`.
     virtual net::task<> close() = 0;
 

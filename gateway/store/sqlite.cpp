@@ -87,6 +87,31 @@ public:
         co_return co_await lane_.run(std::move(read));
     }
 
+    net::task<result<std::vector<core::message_id>>> pending_messages(core::message_id after,
+                                                                      std::size_t limit) override
+    {
+        if (closed_)
+            co_return error_code(journal_errc::closed);
+        auto read = [db = db_, after, limit] { return db->pending_messages(after, limit); };
+        co_return co_await lane_.run(std::move(read));
+    }
+
+    net::task<result<std::vector<message_record>>> read_messages(core::job_key job) override
+    {
+        if (closed_)
+            co_return error_code(journal_errc::closed);
+        auto read = [db = db_, job] { return db->read_messages(job); };
+        co_return co_await lane_.run(std::move(read));
+    }
+
+    net::task<result<message_content>> read_message(core::message_id id) override
+    {
+        if (closed_)
+            co_return error_code(journal_errc::closed);
+        auto read = [db = db_, id] { return db->read_message(id); };
+        co_return co_await lane_.run(std::move(read));
+    }
+
     // The lane is a queue: what was begun before is over when this runs.
     net::task<> close() override
     {

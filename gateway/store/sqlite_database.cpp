@@ -25,6 +25,8 @@ core::job_key key_of(const operation& op)
         core::job_key operator()(const finish_job& o) const { return o.fence.job; }
         core::job_key operator()(const restart_job& o) const { return o.job; }
         core::job_key operator()(const erase_job& o) const { return o.job; }
+        core::job_key operator()(const record_try& o) const { return o.id.job; }
+        core::job_key operator()(const reopen_message& o) const { return o.id.job; }
     };
     return std::visit(visitor{}, op);
 }
@@ -316,6 +318,27 @@ result<job_history> database::read_history(core::job_key job) noexcept
 result<std::vector<job_record>> database::read_page(core::job_key after, std::size_t limit) noexcept
 {
     return reading([this, after, limit] { return rows_->page(after, limit); });
+}
+
+result<std::vector<core::message_id>> database::pending_messages(core::message_id after,
+                                                                 std::size_t limit) noexcept
+{
+    return reading([this, after, limit] { return rows_->pending_messages(after, limit); });
+}
+
+result<std::vector<message_record>> database::read_messages(core::job_key job) noexcept
+{
+    return reading([this, job] { return rows_->messages(job); });
+}
+
+result<message_content> database::read_message(core::message_id id) noexcept
+{
+    auto found = reading([this, id] { return rows_->message(id); });
+    if (!found)
+        return found.error();
+    if (!*found)
+        return error_code(journal_errc::missing);
+    return std::move(**found);
 }
 
 // --- keeping house ---

@@ -32,6 +32,10 @@ public:
     result<std::string> read_input(core::job_key job) noexcept;
     result<job_history> read_history(core::job_key job) noexcept;
     result<std::vector<job_record>> read_page(core::job_key after, std::size_t limit) noexcept;
+    result<std::vector<core::message_id>> pending_messages(core::message_id after,
+                                                           std::size_t limit) noexcept;
+    result<std::vector<message_record>> read_messages(core::job_key job) noexcept;
+    result<message_content> read_message(core::message_id id) noexcept;
     core::job_key last_key() const { return last_key_; }
 
     // Work to be done between batches, in bounded steps.

@@ -2,8 +2,6 @@
 
 #include "store/model_text.hpp"
 
-#include <stdexcept>
-
 namespace gateway::store {
 
 namespace {
@@ -18,26 +16,24 @@ static_assert(static_cast<int>(job_state::failed) == 3);
 static_assert(static_cast<int>(job_state::cancelled) == 4);
 static_assert(static_cast<int>(job_state::timed_out) == 5);
 
-constexpr std::int64_t flag_sync = 1;
-constexpr std::int64_t flag_low_priority = 2;
-constexpr std::int64_t flag_cancel_asked = 4;
-
 constexpr std::size_t most_sets_remembered = 10'000;
 
 constexpr auto insert_job_sql = R"sql(
 INSERT INTO jobs (key, secret, state, attempt, retries, flags, submitted, queued, started, ended,
-                  execution_timeout, ttl, input_bytes, models, webhook, error)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '') ON CONFLICT DO NOTHING)sql";
+                  execution_timeout, ttl, input_bytes, models, webhook, error, ends)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?) ON CONFLICT DO NOTHING)sql";
 
 constexpr auto begin_job_sql = R"sql(
 UPDATE jobs SET state = 1, attempt = ?, started = ?, retries = ?
 WHERE key = ? AND state = 0 AND attempt = ?)sql";
 
 constexpr auto finish_running_sql = R"sql(
-UPDATE jobs SET state = ?, ended = ?, error = ? WHERE key = ? AND state = 1 AND attempt = ?)sql";
+UPDATE jobs SET state = ?, ended = ?, error = ?, ends = ends + 1
+WHERE key = ? AND state = 1 AND attempt = ?)sql";
 
 constexpr auto finish_waiting_sql = R"sql(
-UPDATE jobs SET state = ?, ended = ?, error = ?, started = 0 WHERE key = ? AND state = 0)sql";
+UPDATE jobs SET state = ?, ended = ?, error = ?, ends = ends + 1, started = 0
+WHERE key = ? AND state = 0)sql";
 
 constexpr auto restart_job_sql = R"sql(
 UPDATE jobs SET state = 0, queued = ?, started = 0, ended = 0, error = '', flags = flags & ~4
@@ -52,7 +48,7 @@ DELETE FROM model_sets WHERE id IN (SELECT id FROM model_sets WHERE uses = 0 LIM
 
 constexpr auto read_jobs_sql = R"sql(
 SELECT key, secret, state, attempt, retries, flags, submitted, queued, started, ended,
-       execution_timeout, ttl, input_bytes, models, webhook, error
+       execution_timeout, ttl, input_bytes, models, webhook, error, ends
 FROM jobs WHERE key > ? ORDER BY key LIMIT ?)sql";
 
 constexpr auto end_attempt_sql = R"sql(
@@ -77,38 +73,17 @@ constexpr auto read_once_sql = R"sql(
 SELECT job, key_1, key_2, content_1, content_2 FROM idempotency
 WHERE job > ? AND job <= ? ORDER BY job)sql";
 
+constexpr auto read_result_sql = R"sql(
+SELECT key, file, size, splice, extra, layout, checksum FROM results WHERE key = ?)sql";
+
 constexpr auto read_results_sql = R"sql(
 SELECT key, file, size, splice, extra, layout, checksum FROM results
 WHERE key > ? AND key <= ? ORDER BY key)sql";
-
-std::int64_t number(wall_time t) { return t.time_since_epoch().count(); }
-std::int64_t number(std::uint64_t n) { return static_cast<std::int64_t>(n); }
-template <class Enum>
-    requires std::is_enum_v<Enum>
-std::int64_t number(Enum e)
-{
-    return static_cast<std::int64_t>(e);
-}
-wall_time time(std::int64_t ms) { return wall_time(wall_duration(ms)); }
 
 std::int64_t flags_of(const core::job& job)
 {
     return (job.sync ? flag_sync : 0) | (job.policy.low_priority ? flag_low_priority : 0) |
            (job.cancel_asked ? flag_cancel_asked : 0);
-}
-
-[[noreturn]] void damaged(const char* table, std::int64_t key)
-{
-    throw std::runtime_error("row " + std::to_string(key) + " of table " + table +
-                             " makes no sense");
-}
-
-template <class Enum>
-Enum checked(std::int64_t value, Enum last, const char* table, std::int64_t key)
-{
-    if (value < 0 || value > number(last))
-        damaged(table, key);
-    return static_cast<Enum>(value);
 }
 
 core::job read_job(prepared& row)
@@ -134,12 +109,26 @@ core::job read_job(prepared& row)
     return job;
 }
 
+result_record result_in(prepared& row)
+{
+    result_record r;
+    r.file = row.text(1);
+    r.size = static_cast<std::uint64_t>(row.integer(2));
+    r.splice = static_cast<std::uint64_t>(row.integer(3));
+    r.extra = row.text(4);
+    r.index = row.text(5);
+    if (!row.is_null(6))
+        r.checksum = static_cast<std::uint32_t>(row.integer(6));
+    return r;
+}
+
 } // namespace
 
 prepared::blob_view as_blob(const std::string& bytes) { return {bytes}; }
 
 rows::rows(SQLite::Database& db)
-    : savepoint_(db, "SAVEPOINT one_write"),
+    : messages_(db),
+      savepoint_(db, "SAVEPOINT one_write"),
       release_(db, "RELEASE one_write"),
       undo_(db, "ROLLBACK TO one_write"),
       find_set_(db, "SELECT id FROM model_sets WHERE text = ?"),
@@ -175,7 +164,8 @@ rows::rows(SQLite::Database& db)
       read_results_(db, read_results_sql),
       read_once_(db, read_once_sql),
       read_past_attempts_(db, read_past_attempts_sql),
-      read_retries_(db, read_retries_sql)
+      read_retries_(db, read_retries_sql),
+      read_result_(db, read_result_sql)
 {
 }
 
@@ -237,7 +227,7 @@ bool rows::apply(const insert_job& op)
         std::int64_t{job.retries}, flags_of(job), number(job.submitted), number(job.queued),
         number(job.started), number(job.ended), std::int64_t{job.policy.execution_timeout.count()},
         std::int64_t{job.policy.ttl.count()}, number(job.input_bytes),
-        set_ids_.at(write_models(op.files)), op.webhook);
+        set_ids_.at(write_models(op.files)), op.webhook, std::int64_t{job.ends});
     if (added != 1)
         return false;
     insert_input_.run(key, op.input);
@@ -283,6 +273,7 @@ bool rows::apply(const finish_job& op)
     if (op.result)
         put_result_.run(key, op.result->file, number(op.result->size), number(op.result->splice),
                         op.result->extra, as_blob(op.result->index), op.result->checksum);
+    messages_.post(key, attempt);
     return true;
 }
 
@@ -306,6 +297,7 @@ bool rows::apply(const erase_job& op)
     erase_result_.run(key);
     erase_retries_.run(key);
     erase_once_.run(key);
+    messages_.erase(key);
     return true;
 }
 
@@ -354,6 +346,24 @@ std::optional<std::string> rows::input(core::job_key job)
     return text;
 }
 
+std::optional<message_content> rows::message(core::message_id id)
+{
+    auto found = messages_.content(id);
+    if (!found)
+        return found;
+    const auto text = input(id.job);
+    if (!text)
+        damaged("inputs", number(id.job));
+    found->input = *text;
+    if (found->job.state != job_state::completed)
+        return found;
+    read_result_.start(number(id.job));
+    if (read_result_.next())
+        found->result = result_in(read_result_);
+    read_result_.stop();
+    return found;
+}
+
 std::vector<job_record> rows::page(core::job_key after, std::size_t limit)
 {
     std::vector<job_record> page;
@@ -364,6 +374,7 @@ std::vector<job_record> rows::page(core::job_key after, std::size_t limit)
         record.files = model_set(read_jobs_.integer(13));
         record.webhook = read_jobs_.text(14);
         record.error = read_jobs_.text(15);
+        record.job.ends = static_cast<std::uint16_t>(read_jobs_.integer(16));
     }
     read_jobs_.stop();
     if (page.empty()) {
@@ -467,14 +478,7 @@ void rows::read_results(std::vector<job_record>& page, core::job_key after)
     owners owner(page, "results");
     read_results_.start(number(after), number(page.back().job.key));
     while (read_results_.next()) {
-        auto& r = owner.of(read_results_.integer(0)).result.emplace();
-        r.file = read_results_.text(1);
-        r.size = static_cast<std::uint64_t>(read_results_.integer(2));
-        r.splice = static_cast<std::uint64_t>(read_results_.integer(3));
-        r.extra = read_results_.text(4);
-        r.index = read_results_.text(5);
-        if (!read_results_.is_null(6))
-            r.checksum = static_cast<std::uint32_t>(read_results_.integer(6));
+        owner.of(read_results_.integer(0)).result = result_in(read_results_);
     }
     read_results_.stop();
 }

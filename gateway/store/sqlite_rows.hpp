@@ -3,9 +3,7 @@
 // The journal's operations as SQL, and its rows as records. One transaction at a time, begun and
 // ended by the caller. Private to store.
 
-#include "store/journal.hpp"
-
-#include <SQLiteCpp/SQLiteCpp.h>
+#include "store/sqlite_messages.hpp"
 
 #include <cstdint>
 #include <string>
@@ -13,51 +11,6 @@
 #include <vector>
 
 namespace gateway::store {
-
-// A prepared statement whose parameters are given when it is run. They must live until then.
-class prepared {
-public:
-    prepared(SQLite::Database& db, const char* sql) : statement_(db, sql) {}
-
-    // Returns the number of rows changed.
-    template <class... Args> int run(const Args&... args)
-    {
-        start(args...);
-        const int changed = statement_.exec();
-        statement_.tryReset();
-        return changed;
-    }
-    template <class... Args> void start(const Args&... args)
-    {
-        statement_.tryReset(); // a failed run is not told twice
-        int place = 0;
-        (bind(++place, args), ...);
-    }
-    bool next() { return statement_.executeStep(); }
-    std::int64_t integer(int column) { return statement_.getColumn(column).getInt64(); }
-    std::string text(int column) { return statement_.getColumn(column).getString(); }
-    bool is_null(int column) { return statement_.isColumnNull(column); }
-    void stop() { statement_.tryReset(); }
-
-private:
-    struct blob_view {
-        const std::string& bytes;
-    };
-    friend blob_view as_blob(const std::string& bytes);
-
-    void bind(int place, std::int64_t value) { statement_.bind(place, value); }
-    void bind(int place, const std::optional<std::uint32_t>& value)
-    {
-        value ? statement_.bind(place, std::int64_t{*value}) : statement_.bind(place);
-    }
-    void bind(int place, const std::string& text) { statement_.bindNoCopy(place, text); }
-    void bind(int place, const blob_view& blob)
-    {
-        statement_.bindNoCopy(place, blob.bytes.data(), static_cast<int>(blob.bytes.size()));
-    }
-
-    SQLite::Statement statement_;
-};
 
 class rows {
 public:
@@ -84,6 +37,13 @@ public:
     job_history history(core::job_key job);
     // Throws std::runtime_error when a row makes no sense.
     std::vector<job_record> page(core::job_key after, std::size_t limit);
+    std::vector<core::message_id> pending_messages(core::message_id after, std::size_t limit)
+    {
+        return messages_.pending(after, limit);
+    }
+    std::vector<message_record> messages(core::job_key job) { return messages_.of_job(job); }
+    // Nothing when there is no such message.
+    std::optional<message_content> message(core::message_id id);
 
 private:
     bool apply(const operation& op);
@@ -93,11 +53,14 @@ private:
     bool apply(const finish_job& op);
     bool apply(const restart_job& op);
     bool apply(const erase_job& op);
+    bool apply(const record_try& op) { return messages_.apply(op); }
+    bool apply(const reopen_message& op) { return messages_.apply(op); }
     void read_attempts(std::vector<job_record>& page, core::job_key after);
     void read_results(std::vector<job_record>& page, core::job_key after);
     void read_once(std::vector<job_record>& page, core::job_key after);
     std::shared_ptr<const core::model_set> model_set(std::int64_t id);
 
+    message_rows messages_;
     std::unordered_map<std::string, std::int64_t> set_ids_;
     std::unordered_map<std::int64_t, std::shared_ptr<const core::model_set>> sets_;
     prepared savepoint_, release_, undo_;
@@ -110,7 +73,7 @@ private:
     prepared erase_job_, erase_input_, erase_attempts_, erase_result_, erase_retries_, erase_once_;
     prepared stamp_, read_stamp_, read_last_key_;
     prepared read_input_, read_jobs_, read_attempts_, read_results_, read_once_;
-    prepared read_past_attempts_, read_retries_;
+    prepared read_past_attempts_, read_retries_, read_result_;
 };
 
 } // namespace gateway::store

@@ -112,6 +112,38 @@ CREATE TABLE idempotency (
     content_1 INTEGER NOT NULL,
     content_2 INTEGER NOT NULL
 ) STRICT;
+
+ALTER TABLE jobs ADD COLUMN ends INTEGER NOT NULL DEFAULT 0; -- how often the job has ended
+
+-- The outbox: for each end of a job that has a webhook, what is to be told of it.
+CREATE TABLE messages (
+    job     INTEGER NOT NULL,
+    number  INTEGER NOT NULL,   -- jobs.ends
+    state   INTEGER NOT NULL,   -- 0: pending
+    tries   INTEGER NOT NULL,   -- made since it was opened
+    opened  INTEGER NOT NULL,
+    next    INTEGER NOT NULL,   -- of pending ones: not tried before
+    told    INTEGER NOT NULL,   -- from here on as it was in jobs; told is its state
+    retries INTEGER NOT NULL,
+    queued  INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    ended   INTEGER NOT NULL,
+    worker  TEXT NOT NULL,
+    error   TEXT NOT NULL,
+    PRIMARY KEY (job, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_messages ON messages (job, number) WHERE state = 0;
+
+CREATE TABLE message_tries (
+    job    INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    place  INTEGER NOT NULL,    -- counts from 1
+    time   INTEGER NOT NULL,
+    took   INTEGER NOT NULL,    -- milliseconds
+    status INTEGER NOT NULL,    -- of the reply; 0: there was none
+    error  TEXT NOT NULL,
+    PRIMARY KEY (job, number, place)
+) STRICT, WITHOUT ROWID;
 )sql";
 
 // migrations[v] takes a database from version v to v + 1, in one transaction.

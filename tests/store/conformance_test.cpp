@@ -9,6 +9,7 @@
 
 using namespace gateway;
 using namespace gateway::test;
+using core::delivery_state;
 using core::job_state;
 using store::journal_errc;
 
@@ -58,6 +59,23 @@ struct both : world {
             BOOST_REQUIRE(in_b.has_value());
             BOOST_TEST(*in_a == *in_b);
             check_same(history(*this, *real, a[i].job.key), history(*this, fake, b[i].job.key));
+            compare_messages(a[i].job.key);
+        }
+        BOOST_TEST((pending(*this, *real) == pending(*this, fake)));
+    }
+
+    void compare_messages(core::job_key job)
+    {
+        const auto a = messages(*this, *real, job);
+        const auto b = messages(*this, fake, job);
+        BOOST_REQUIRE_EQUAL(a.size(), b.size());
+        for (std::size_t i = 0; i < a.size(); ++i) {
+            check_same(a[i], b[i]);
+            const auto in_a = message(*this, *real, a[i].id);
+            const auto in_b = message(*this, fake, a[i].id);
+            BOOST_REQUIRE(in_a.has_value());
+            BOOST_REQUIRE(in_b.has_value());
+            check_same(*in_a, *in_b);
         }
     }
 };
@@ -226,6 +244,115 @@ BOOST_AUTO_TEST_CASE(an_erased_job_leaves_nothing_and_may_be_erased_again)
     BOOST_TEST((input(*this, fake, 1).error() == journal_errc::missing));
 }
 
+BOOST_AUTO_TEST_CASE(every_end_of_a_job_with_a_webhook_posts_a_message)
+{
+    auto silent = inserted(4);
+    silent.webhook.clear();
+    BOOST_TEST(commit_both(written(inserted(1), begun(1, 1), completed(1, 1))) == ok);
+    BOOST_TEST(commit_both(written(inserted(2), begun(2, 1))) == ok);
+    BOOST_TEST(commit_both(written(ended(2, 1, job_state::failed))) == ok);
+    BOOST_TEST(commit_both(written(inserted(3), begun(3, 1), requeued(3, 1))) == ok);
+    BOOST_TEST(commit_both(written(ended(3, 0, job_state::cancelled))) == ok);
+    BOOST_TEST(commit_both(written(silent, begun(4, 1), completed(4, 1))) == ok);
+    reopen();
+
+    compare();
+    const std::vector<core::message_id> all{{1, 1}, {2, 1}, {3, 1}};
+    BOOST_TEST((pending(*this, *real) == all));
+    const auto told = message(*this, *real, {1, 1});
+    BOOST_TEST(told->url == "https://client/hook?job=1");
+    BOOST_TEST(told->worker == "webui-1");
+    BOOST_TEST(told->input == R"({"prompt":"a cat"})");
+    BOOST_TEST(told->result->file == "file-1");
+    BOOST_TEST((told->job.state == job_state::completed));
+    BOOST_TEST(message(*this, *real, {2, 1})->error == "it broke");
+    BOOST_TEST(message(*this, *real, {3, 1})->worker.empty());
+    BOOST_TEST((message(*this, *real, {4, 1}).error() == journal_errc::missing));
+    BOOST_TEST((message(*this, fake, {4, 1}).error() == journal_errc::missing));
+}
+
+BOOST_AUTO_TEST_CASE(an_end_that_conflicts_posts_nothing)
+{
+    BOOST_TEST(commit_both(written(inserted(1), begun(1, 1))) == ok);
+    BOOST_TEST(commit_both(written(completed(1, 1), begun(1, 1))) == conflict);
+
+    compare();
+    BOOST_TEST(pending(*this, *real).empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_message_says_what_was_whatever_its_job_does_later)
+{
+    BOOST_TEST(commit_both(written(inserted(1), begun(1, 1))) == ok);
+    BOOST_TEST(commit_both(written(ended(1, 1, job_state::failed))) == ok);
+    BOOST_TEST(commit_both(written(store::restart_job{1, at(77)}, begun(1, 2))) == ok);
+    BOOST_TEST(commit_both(written(completed(1, 2))) == ok);
+
+    compare();
+    BOOST_TEST(pending(*this, *real).size() == 2u);
+    const auto first = message(*this, *real, {1, 1});
+    BOOST_TEST((first->job.state == job_state::failed));
+    BOOST_TEST(first->error == "it broke");
+    BOOST_TEST(!first->result.has_value());
+    BOOST_TEST((message(*this, *real, {1, 2})->job.state == job_state::completed));
+}
+
+BOOST_AUTO_TEST_CASE(only_a_pending_message_is_tried_and_only_a_settled_one_is_opened_again)
+{
+    BOOST_TEST(commit_both(written(inserted(1), begun(1, 1), completed(1, 1))) == ok);
+    const store::reopen_message again{{1, 1}, at(99)};
+
+    BOOST_TEST(commit_both(written(again)) == conflict);
+    BOOST_TEST(commit_both(written(tried(1, 2, delivery_state::delivered))) == conflict);
+    BOOST_TEST(commit_both(written(tried(2, 1, delivery_state::delivered))) == conflict);
+    BOOST_TEST(commit_both(written(tried(1, 1, delivery_state::pending))) == ok);
+    BOOST_TEST(commit_both(written(tried(1, 1, delivery_state::gone, 2))) == ok);
+    BOOST_TEST(commit_both(written(tried(1, 1, delivery_state::gone, 3))) == conflict);
+    BOOST_TEST(pending(*this, *real).empty());
+    BOOST_TEST(commit_both(written(again)) == ok);
+    reopen();
+
+    compare();
+    const auto all = messages(*this, *real, 1);
+    BOOST_REQUIRE_EQUAL(all.size(), 1u);
+    BOOST_TEST((all[0].state == delivery_state::pending));
+    BOOST_TEST(all[0].tries == 0u);
+    BOOST_TEST((all[0].opened == at(99)));
+    BOOST_REQUIRE_EQUAL(all[0].tried.size(), 2u);
+    BOOST_TEST(all[0].tried[1].error == "try 2");
+}
+
+BOOST_AUTO_TEST_CASE(the_log_of_deliveries_is_bounded)
+{
+    BOOST_TEST(commit_both(written(inserted(1))) == ok);
+    for (std::uint32_t end = 1; end <= store::messages_kept + 5; ++end) {
+        BOOST_TEST(commit_both(written(ended(1, 0, job_state::failed))) == ok);
+        if (end > 1) // the first one stays pending, and therefore stays
+            BOOST_TEST(commit_both(written(tried(1, end, delivery_state::given_up))) == ok);
+        BOOST_TEST(commit_both(written(store::restart_job{1, at(77)})) == ok);
+    }
+    for (std::uint32_t n = 1; n <= store::tries_kept + 5; ++n)
+        BOOST_TEST(commit_both(written(tried(1, 1, delivery_state::pending, n))) == ok);
+
+    compare();
+    const auto all = messages(*this, *real, 1);
+    BOOST_REQUIRE_EQUAL(all.size(), store::messages_kept + 1);
+    BOOST_REQUIRE_EQUAL(all[0].tried.size(), store::tries_kept);
+    BOOST_TEST(all[0].tried[0].error == "try 6");
+    BOOST_TEST(all[1].id.number == 6u);
+}
+
+BOOST_AUTO_TEST_CASE(messages_go_with_their_job)
+{
+    BOOST_TEST(commit_both(written(inserted(1), begun(1, 1), completed(1, 1))) == ok);
+    BOOST_TEST(commit_both(written(tried(1, 1, delivery_state::pending))) == ok);
+    BOOST_TEST(commit_both(written(store::erase_job{1})) == ok);
+
+    compare();
+    BOOST_TEST(pending(*this, *real).empty());
+    BOOST_TEST(commit_both(written(inserted(1), begun(1, 1), completed(1, 1))) == ok);
+    BOOST_TEST(messages(*this, *real, 1).at(0).tried.empty());
+}
+
 BOOST_AUTO_TEST_CASE(random_histories_end_alike)
 {
     std::mt19937 random(20'240'229); // fixed: a failure can be run again
@@ -238,7 +365,10 @@ BOOST_AUTO_TEST_CASE(random_histories_end_alike)
             const std::uint32_t attempt = pick(4);
             constexpr std::array finals{job_state::completed, job_state::failed,
                                         job_state::cancelled, job_state::timed_out};
-            switch (pick(8)) {
+            const std::uint32_t number = 1 + pick(2);
+            constexpr std::array fates{delivery_state::pending, delivery_state::delivered,
+                                       delivery_state::given_up, delivery_state::gone};
+            switch (pick(10)) {
             case 0:
             case 1: w.emplace_back(inserted(key)); break;
             case 2:
@@ -246,6 +376,8 @@ BOOST_AUTO_TEST_CASE(random_histories_end_alike)
             case 4: w.emplace_back(requeued(key, attempt)); break;
             case 5: w.emplace_back(ended(key, attempt, finals[pick(4)])); break;
             case 6: w.emplace_back(store::restart_job{key, at(i)}); break;
+            case 7: w.emplace_back(tried(key, number, fates[pick(4)], 1 + pick(60))); break;
+            case 8: w.emplace_back(store::reopen_message{{key, number}, at(1'000 + i)}); break;
             default: w.emplace_back(store::erase_job{key});
             }
         }

@@ -36,6 +36,21 @@ net::task<> do_history(store::journal& j, core::job_key job, std::optional<store
     out.emplace(std::move(*past));
 }
 
+template <class T> net::task<> do_get(net::task<result<T>> from, std::optional<result<T>>& out)
+{
+    auto got = co_await std::move(from);
+    out.emplace(std::move(got));
+}
+
+// Reads through the journal's lane or in the test's turn.
+template <class T> result<T> get(world& w, net::task<result<T>> from)
+{
+    std::optional<result<T>> out;
+    w.run(do_get(std::move(from), out));
+    BOOST_REQUIRE(out.has_value());
+    return std::move(*out);
+}
+
 net::task<> do_replay(store::journal& j, std::size_t page, std::vector<store::job_record>& out)
 {
     core::job_key last = 0;
@@ -84,6 +99,70 @@ std::vector<store::job_record> everything(world& w, store::journal& j, std::size
     return out;
 }
 
+std::vector<core::message_id> pending(world& w, store::journal& j, std::size_t page)
+{
+    std::vector<core::message_id> all;
+    for (core::message_id last;; last = all.back()) {
+        const auto some = get(w, j.pending_messages(last, page));
+        BOOST_REQUIRE(some.has_value());
+        if (some->empty())
+            return all;
+        all.insert(all.end(), some->begin(), some->end());
+    }
+}
+
+std::vector<store::message_record> messages(world& w, store::journal& j, core::job_key job)
+{
+    auto all = get(w, j.read_messages(job));
+    BOOST_REQUIRE(all.has_value());
+    return std::move(*all);
+}
+
+result<store::message_content> message(world& w, store::journal& j, core::message_id id)
+{
+    return get(w, j.read_message(id));
+}
+
+void check_same(const store::message_record& a, const store::message_record& b)
+{
+    BOOST_TEST_CONTEXT("message " << a.id.number << " of job " << a.id.job)
+    {
+        BOOST_TEST((a.id == b.id));
+        BOOST_TEST((a.told == b.told));
+        BOOST_TEST(a.url == b.url);
+        BOOST_TEST((a.state == b.state));
+        BOOST_TEST(a.tries == b.tries);
+        BOOST_TEST((a.opened == b.opened));
+        BOOST_TEST((a.next == b.next));
+        BOOST_REQUIRE_EQUAL(a.tried.size(), b.tried.size());
+        for (std::size_t i = 0; i < a.tried.size(); ++i) {
+            BOOST_TEST((a.tried[i].when == b.tried[i].when));
+            BOOST_TEST((a.tried[i].took == b.tried[i].took));
+            BOOST_TEST(a.tried[i].status == b.tried[i].status);
+            BOOST_TEST(a.tried[i].error == b.tried[i].error);
+        }
+    }
+}
+
+void check_same(const store::message_content& a, const store::message_content& b)
+{
+    BOOST_TEST(a.job.key == b.job.key);
+    BOOST_TEST(a.job.secret == b.job.secret);
+    BOOST_TEST(a.job.sync == b.job.sync);
+    BOOST_TEST((a.job.state == b.job.state));
+    BOOST_TEST(a.job.retries == b.job.retries);
+    BOOST_TEST(a.job.ends == b.job.ends);
+    BOOST_TEST(a.job.delay().count() == b.job.delay().count());
+    BOOST_TEST(a.job.execution({}).count() == b.job.execution({}).count());
+    BOOST_TEST(a.url == b.url);
+    BOOST_TEST(a.worker == b.worker);
+    BOOST_TEST(a.error == b.error);
+    BOOST_TEST(a.input == b.input);
+    BOOST_REQUIRE_EQUAL(a.result.has_value(), b.result.has_value());
+    if (a.result)
+        BOOST_TEST(a.result->file == b.result->file);
+}
+
 void check_same(const store::job_record& a, const store::job_record& b)
 {
     BOOST_TEST_CONTEXT("job " << a.job.key)
@@ -103,6 +182,7 @@ void check_same(const store::job_record& a, const store::job_record& b)
         BOOST_TEST(a.job.backend == b.job.backend);
         BOOST_TEST(a.job.retries == b.job.retries);
         BOOST_TEST((a.job.state == b.job.state));
+        BOOST_TEST(a.job.ends == b.job.ends);
         BOOST_TEST(a.job.sync == b.job.sync);
         BOOST_TEST(a.job.cancel_asked == b.job.cancel_asked);
         BOOST_TEST((*a.files == *b.files));

@@ -64,6 +64,14 @@ inline store::finish_job ended(core::job_key key, std::uint32_t attempt, core::j
             at(1'700'000'009'000), "it broke", std::nullopt};
 }
 
+inline store::record_try tried(core::job_key key, std::uint32_t message, core::delivery_state state,
+                               std::uint32_t tries = 1)
+{
+    store::delivery_try t{at(1'700'000'010'000 + tries), std::chrono::milliseconds(17), 503,
+                          "try " + std::to_string(tries)};
+    return {{key, message}, state, tries, at(1'700'000'020'000), std::move(t)};
+}
+
 template <class... Operations> store::write written(Operations... operations)
 {
     store::write w;
@@ -77,7 +85,13 @@ result<std::string> input(world& w, store::journal& j, core::job_key job);
 store::job_history history(world& w, store::journal& j, core::job_key job);
 std::vector<store::job_record> everything(world& w, store::journal& j, std::size_t page = 7);
 
+std::vector<core::message_id> pending(world& w, store::journal& j, std::size_t page = 3);
+std::vector<store::message_record> messages(world& w, store::journal& j, core::job_key job);
+result<store::message_content> message(world& w, store::journal& j, core::message_id id);
+
 void check_same(const store::job_record& a, const store::job_record& b);
 void check_same(const store::job_history& a, const store::job_history& b);
+void check_same(const store::message_record& a, const store::message_record& b);
+void check_same(const store::message_content& a, const store::message_content& b);
 
 } // namespace gateway::test

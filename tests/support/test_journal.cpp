@@ -69,6 +69,9 @@ public:
             end_attempt(*r, op.ended, op.when, op.error);
         else
             r->job.started = {};
+        ++r->job.ends;
+        if (!r->webhook.empty())
+            post(rows_.at(op.fence.job), op.fence.attempt != 0);
         return true;
     }
 
@@ -98,7 +101,61 @@ public:
         return true;
     }
 
+    bool operator()(const store::record_try& op)
+    {
+        auto* m = message(op.id);
+        if (m == nullptr || m->state != core::delivery_state::pending)
+            return false;
+        m->state = op.state;
+        m->tries = op.tries;
+        m->next = op.next;
+        m->tried.push_back(op.tried);
+        if (m->tried.size() > store::tries_kept)
+            m->tried.erase(m->tried.begin());
+        return true;
+    }
+
+    bool operator()(const store::reopen_message& op)
+    {
+        auto* m = message(op.id);
+        if (m == nullptr || m->state == core::delivery_state::pending)
+            return false;
+        m->state = core::delivery_state::pending;
+        m->tries = 0;
+        m->opened = m->next = op.when;
+        return true;
+    }
+
 private:
+    store::message_record* message(core::message_id id)
+    {
+        const auto it = rows_.find(id.job);
+        if (it == rows_.end())
+            return nullptr;
+        const auto m = it->second.messages.find(id.number);
+        return m == it->second.messages.end() ? nullptr : &m->second.record;
+    }
+
+    // The job has just ended.
+    static void post(test_journal::row& of, bool in_attempt)
+    {
+        const auto& r = of.record;
+        const auto number = std::uint32_t{r.job.ends};
+        auto& m = of.messages[number];
+        m.record.id = {r.job.key, number};
+        m.record.told = r.job.state;
+        m.record.url = m.content.url = r.webhook;
+        m.record.opened = m.record.next = r.job.ended;
+        m.content.job = r.job;
+        m.content.worker = in_attempt ? r.attempts.back().backend : "";
+        m.content.error = r.error;
+        for (auto it = of.messages.begin();
+             it != of.messages.end() && it->first + store::messages_kept <= number;) {
+            const bool settled = it->second.record.state != core::delivery_state::pending;
+            it = settled ? of.messages.erase(it) : std::next(it);
+        }
+    }
+
     store::job_record* find(core::job_key key)
     {
         const auto it = rows_.find(key);
@@ -141,6 +198,8 @@ core::job_key key_of(const store::operation& op)
         core::job_key operator()(const store::finish_job& o) const { return o.fence.job; }
         core::job_key operator()(const store::restart_job& o) const { return o.job; }
         core::job_key operator()(const store::erase_job& o) const { return o.job; }
+        core::job_key operator()(const store::record_try& o) const { return o.id.job; }
+        core::job_key operator()(const store::reopen_message& o) const { return o.id.job; }
     };
     return std::visit(visitor{}, op);
 }
@@ -285,6 +344,55 @@ net::task<result<std::vector<store::job_record>>> test_journal::replay(core::job
     for (auto it = rows_.upper_bound(after); it != rows_.end() && page.size() < limit; ++it)
         page.push_back(it->second.record);
     co_return page;
+}
+
+net::task<result<std::vector<core::message_id>>>
+test_journal::pending_messages(core::message_id after, std::size_t limit)
+{
+    co_await pass();
+    std::vector<core::message_id> page;
+    for (const auto& [key, of_job] : rows_) {
+        for (const auto& [number, m] : of_job.messages) {
+            const bool is_pending = m.record.state == core::delivery_state::pending;
+            if (is_pending && m.record.id > after && page.size() < limit)
+                page.push_back(m.record.id);
+        }
+    }
+    co_return page;
+}
+
+net::task<result<std::vector<store::message_record>>> test_journal::read_messages(core::job_key job)
+{
+    co_await pass();
+    if (failing_read_) {
+        const error_code ec = *std::exchange(failing_read_, std::nullopt);
+        co_return ec;
+    }
+    std::vector<store::message_record> all;
+    const auto it = rows_.find(job);
+    if (it != rows_.end()) {
+        for (const auto& [number, m] : it->second.messages)
+            all.push_back(m.record);
+    }
+    co_return all;
+}
+
+net::task<result<store::message_content>> test_journal::read_message(core::message_id id)
+{
+    co_await pass();
+    if (failing_read_) {
+        const error_code ec = *std::exchange(failing_read_, std::nullopt);
+        co_return ec;
+    }
+    const auto it = rows_.find(id.job);
+    const auto missing = error_code(journal_errc::missing);
+    if (it == rows_.end() || !it->second.messages.contains(id.number))
+        co_return missing;
+    auto content = it->second.messages.at(id.number).content;
+    content.input = it->second.input;
+    if (content.job.state == job_state::completed)
+        content.result = it->second.record.result;
+    co_return content;
 }
 
 net::task<> test_journal::close()

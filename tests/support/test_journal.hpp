@@ -14,10 +14,15 @@ namespace gateway::test {
 
 class test_journal final : public store::journal {
 public:
+    struct message {
+        store::message_record record;
+        store::message_content content;
+    };
     struct row {
         store::job_record record;
         std::string input;
-        store::job_history past; // before the last /retry
+        store::job_history past;                   // before the last /retry
+        std::map<std::uint32_t, message> messages; // by number
     };
 
     explicit test_journal(net::time_source& time) : time_(time) {}
@@ -28,6 +33,10 @@ public:
     net::task<result<store::job_history>> read_history(core::job_key job) override;
     net::task<result<std::vector<store::job_record>>> replay(core::job_key after,
                                                              std::size_t limit) override;
+    net::task<result<std::vector<core::message_id>>> pending_messages(core::message_id after,
+                                                                      std::size_t limit) override;
+    net::task<result<std::vector<store::message_record>>> read_messages(core::job_key job) override;
+    net::task<result<store::message_content>> read_message(core::message_id id) override;
     net::task<> close() override;
     const stats& counters() const override { return stats_; }
 
