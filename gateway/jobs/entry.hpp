@@ -8,7 +8,6 @@ namespace gateway::jobs {
 
 // What only some jobs have: most of a long queue never needs it.
 struct extras {
-    std::string webhook;
     std::string error;
     std::vector<core::outcome> outcomes; // of ended attempts since the last /retry
     std::optional<core::progress_view> last_progress;
@@ -26,8 +25,10 @@ struct jobs::entry {
     std::unique_ptr<extras> more;
     wall_time due{}; // its place among due_; unset: none
     std::uint32_t version = 1;
-    bool busy = false;   // a transition's commit is under way
-    bool hidden = false; // expired while it ran: gone for clients, until its attempt has stopped
+    bool busy = false;        // a transition's commit is under way
+    bool has_webhook = false; // somebody is to be told how it ends
+    // Expired, so gone for clients, until its attempt has stopped or its webhook is settled.
+    bool hidden = false;
 
     extras& extra()
     {

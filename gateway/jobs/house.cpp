@@ -42,6 +42,9 @@ net::task<error_code> jobs::replay()
             finished.push_back(std::move(record));
         }
     }
+    const auto unread = co_await outbox_.replay();
+    if (unread)
+        co_return unread;
     const auto swept = co_await spool_.sweep(std::move(files));
     if (!swept)
         log::warning("the spool could not be swept", {{"error", swept.error().message()}});
@@ -62,8 +65,7 @@ void jobs::restore(store::job_record& record, known_sets& known)
     if (!record.attempts.empty())
         record.job.backend = backend_index(record.attempts.back().backend);
     auto& e = keep(record.job);
-    if (!record.webhook.empty())
-        e.extra().webhook = record.webhook;
+    e.has_webhook = !record.webhook.empty();
     if (!record.error.empty())
         e.extra().error = record.error;
     if (record.once) {
@@ -117,6 +119,23 @@ void jobs::unschedule(entry& e)
         due_.erase({std::exchange(e.due, wall_time{}), e.job.key});
 }
 
+void jobs::hide(entry& e)
+{
+    e.hidden = true;
+    changed_now(e);
+}
+
+// Expired, and nobody is to be told of an earlier end of it.
+bool jobs::may_go(const entry& e) const { return e.hidden && !outbox_.holds(e.job.key); }
+
+// Its rows had to stay for what its webhook was to be told.
+void jobs::webhooks_settled(core::job_key key)
+{
+    entry* e = look(key);
+    if (e != nullptr && e->hidden)
+        schedule(*e);
+}
+
 net::task<> jobs::keep_house()
 {
     for (;;) {
@@ -142,17 +161,22 @@ net::task<> jobs::expire(wall_time now)
         while (!due_.empty() && due_.front().first <= now && gone.size() < limits_.slice) {
             entry* e = look(due_.front().second);
             unschedule(*e);
-            if (e->job.state != core::job_state::in_progress) {
+            const bool runs = e->job.state == core::job_state::in_progress;
+            if (!runs && outbox_.holds(e->job.key)) {
+                hide(*e); // and kept for its webhook: webhooks_settled()
+                queue_.remove(e->job.key);
+                continue;
+            }
+            if (!runs) {
                 gone.push_back(e->job.key);
                 continue;
             }
             // Deleted whatever its state (runpod.md §1.3): clients see a 404 from now on, and the
             // row goes when the attempt has been stopped.
-            e->hidden = true;
+            hide(*e);
             e->job.cancel_asked = true;
             if (e->extra().stop)
                 e->extra().stop->open();
-            changed_now(*e);
             ++counters_.expired;
         }
         if (gone.empty())

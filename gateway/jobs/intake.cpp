@@ -206,8 +206,7 @@ jobs::entry& jobs::show(arriving& a, const core::job& now)
 {
     auto& e = keep(now);
     ++counters_.submitted[static_cast<std::size_t>(a.through)];
-    if (!a.webhook.empty())
-        e.extra().webhook = std::move(a.webhook);
+    e.has_webhook = !a.webhook.empty();
     if (a.once) {
         e.extra().once = a.once->key;
         keys_.settle(*a.once, now.key);

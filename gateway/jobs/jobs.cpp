@@ -27,6 +27,7 @@ jobs::jobs(net::executor ex, net::time_source& time, store::journal& journal, st
       settled_(ex),
       offers_(ex),
       demand_(ex),
+      outbox_(ex, time, journal, [this](core::job_key key) { webhooks_settled(key); }),
       due_changed_(ex)
 {
     counters_.attempts_by_outcome.resize(static_cast<std::size_t>(core::outcome::preparation) + 1);
@@ -79,6 +80,7 @@ void jobs::forget(core::job_key key)
     if (e->more && e->more->once)
         keys_.release(*e->more->once, key);
     const auto watchers = e->more ? e->more->watchers : nullptr;
+    outbox_.erased(key);
     unschedule(*e);
     jobs_.erase(key);
     counters_.kept = jobs_.size();

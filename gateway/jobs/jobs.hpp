@@ -12,6 +12,7 @@
 #include "core/retry.hpp"
 #include "core/scheduler.hpp"
 #include "jobs/key_register.hpp"
+#include "jobs/outbox.hpp"
 #include "jobs/table.hpp"
 #include "net/async.hpp"
 #include "store/health.hpp"
@@ -222,6 +223,9 @@ public:
     // Moves on whenever wanted_models() may have changed.
     net::versions& demand() { return demand_; }
 
+    // What webhooks are to be told.
+    gateway::jobs::outbox& outbox() { return outbox_; }
+
     const counters& numbers() const { return counters_; }
     std::size_t waiting() const { return queue_.size(); }
     std::uint64_t waiting_bytes() const { return queue_.bytes(); }
@@ -256,6 +260,9 @@ private:
     view view_of(const entry& e) const;
     void schedule(entry& e);
     void unschedule(entry& e);
+    void hide(entry& e);
+    bool may_go(const entry& e) const;
+    void webhooks_settled(core::job_key key);
     wall_time due_of(const entry& e) const;
     core::scheduler::ticket ticket_of(const core::job& job) const;
     std::uint16_t backend_index(const std::string& name);
@@ -290,6 +297,7 @@ private:
     net::versions settled_;             // some transition has been committed or given up
     net::versions offers_;
     net::versions demand_;
+    gateway::jobs::outbox outbox_;
     core::sorted_blocks<due, itself> due_; // when to look at each job again; one place for each
     net::versions due_changed_;
     std::vector<std::shared_ptr<idle_runner>> idle_;

@@ -1,6 +1,7 @@
 // The working side of jobs: handing out attempts, hearing of progress, ending them.
 
 #include "base/log.hpp"
+#include "jobs/commit.hpp"
 #include "jobs/entry.hpp"
 
 #include <algorithm>
@@ -149,41 +150,14 @@ void jobs::report(core::fence by, core::progress_view p)
     changed_now(*e);
 }
 
-// Commits, and asks again for as long as it is not known whether that happened. A job that is held
-// is changed by nobody else, so a conflict then means that it had happened the first time.
 net::task<error_code> jobs::commit_known(store::write w, bool doubtful)
 {
-    for (;;) {
-        auto copy = w;
-        const auto ec = co_await journal_.commit(std::move(copy));
-        if (doubtful && ec == store::journal_errc::conflict)
-            co_return error_code{};
-        doubtful = doubtful || ec == store::journal_errc::unknown;
-        if (!doubtful || !ec || ec == store::journal_errc::closed)
-            co_return ec;
-        log::error("it is not known whether a change was kept; asking again",
-                   {{"error", ec.message()}});
-        const auto stopped = co_await time_.sleep_for(commit_pause);
-        if (stopped)
-            co_return store::journal_errc::unknown;
-    }
+    return gateway::jobs::commit_known(journal_, time_, std::move(w), doubtful);
 }
 
-// A transition that the world has already made must be written down, however long it takes; only
-// a conflict or the end of the process stops it.
 net::task<error_code> jobs::commit_surely(store::write w)
 {
-    for (;;) {
-        auto copy = w;
-        const auto ec = co_await commit_known(std::move(copy));
-        if (!ec || ec == store::journal_errc::conflict || ec == store::journal_errc::closed)
-            co_return ec;
-        log::error("the end of an attempt could not be written; trying again",
-                   {{"error", ec.message()}});
-        const auto stopped = co_await time_.sleep_for(commit_pause);
-        if (stopped)
-            co_return ec;
-    }
+    return gateway::jobs::commit_surely(journal_, time_, std::move(w));
 }
 
 net::task<result<core::verdict>> jobs::complete(core::fence by, store::result_record record,
@@ -198,7 +172,8 @@ net::task<result<core::verdict>> jobs::complete(core::fence by, store::result_re
         co_return verdict;
     }
     store::write w;
-    if (e->hidden)
+    const bool erased = may_go(*e);
+    if (erased)
         w.emplace_back(store::erase_job{by.job});
     else
         w.emplace_back(
@@ -211,7 +186,7 @@ net::task<result<core::verdict>> jobs::complete(core::fence by, store::result_re
         co_return ec;
     }
     --counters_.running;
-    if (e->hidden) {
+    if (erased) {
         spool_.discard(file);
         e.gone();
         forget(by.job);
@@ -253,7 +228,8 @@ net::task<error_code> jobs::end_attempt(core::fence by, core::outcome what, std:
         waits_again = true;
         break;
     }
-    if (e->hidden)
+    const bool erased = may_go(*e);
+    if (erased)
         w.emplace_back(store::erase_job{by.job});
     else if (waits_again)
         w.emplace_back(store::requeue_job{by, what, time_.wall(), reason});
@@ -266,7 +242,7 @@ net::task<error_code> jobs::end_attempt(core::fence by, core::outcome what, std:
         co_return ec;
 
     --counters_.running;
-    if (e->hidden) {
+    if (erased) {
         e.gone();
         forget(by.job);
         co_return error_code{};
@@ -344,6 +320,8 @@ void jobs::ended(entry& e, core::outcome last)
         observe(counters_.run_seconds, counters_.run_seconds_sum, job.execution(job.ended));
     if (e.more)
         e.more->stop.reset();
+    if (e.has_webhook)
+        outbox_.posted({job.key, job.ends});
     schedule(e);
     changed_now(e);
     if (job.state == core::job_state::failed)
