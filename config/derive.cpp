@@ -150,6 +150,13 @@ void check_numbers(loaded& l)
                               "download.max_backoff is " + show_time(download.max_backoff) +
                                   "; it must not be shorter than download.backoff, " +
                                   show_time(download.backoff)});
+    const webhook_settings& webhook = l.settings.webhook;
+    if (webhook.max_breaker_pause < webhook.breaker_pause)
+        l.problems.push_back({origin_of(l, "webhook.max_breaker_pause"),
+                              "webhook.max_breaker_pause is " +
+                                  show_time(webhook.max_breaker_pause) +
+                                  "; it must not be shorter than webhook.breaker_pause, " +
+                                  show_time(webhook.breaker_pause)});
 }
 
 // The usual variables, in either case; a proxy that is set by hand wins.
@@ -194,6 +201,11 @@ void note_exemptions(loaded& l)
         l.notes.push_back("download.exempt_hosts: " + host + " may use http and private addresses");
     if (s.download.allow_pickle)
         l.notes.push_back("download.allow_pickle: files are taken that run code when loaded");
+    for (const std::string& host : s.webhook.allow_hosts)
+        l.notes.push_back("webhook.allow_hosts: " + host + " may have private addresses");
+    if (s.webhook.allow_private)
+        l.notes.push_back("webhook.allow_private: whoever submits jobs can make the gateway send "
+                          "requests into your network");
     if (s.recovery.clean_caches)
         l.notes.push_back("recovery.clean_caches: files are deleted under a WebUI that may run");
 }

@@ -95,6 +95,13 @@ download_settings::download_settings()
 {
 }
 
+// decisions.md 14: RunPod's three, then the tail of peers.md §5.7.
+webhook_settings::webhook_settings()
+    : schedule{seconds(0), seconds(10), seconds(20), minutes(5), minutes(30), hours(2),
+               hours(5),   hours(10),   hours(14),   hours(20),  hours(24)}
+{
+}
+
 namespace {
 
 using place = origin::place;

@@ -225,6 +225,21 @@ struct jobs_settings {
     milliseconds keep_sync = minutes(1);   // a result of /runsync
 };
 
+struct webhook_settings {
+    names secrets;                      // "whsec_…"; every one of them signs
+    names allow_hosts;                  // "host" or "host:port" that may have private addresses
+    bool allow_private = false;         // as every host may
+    std::vector<milliseconds> schedule; // the wait before each try
+    milliseconds timeout = seconds(30);
+    std::int64_t at_once = 128;
+    std::int64_t at_once_per_host = 4;
+    std::int64_t breaker_after = 5; // failures in a row
+    milliseconds breaker_pause = seconds(5);
+    milliseconds max_breaker_pause = minutes(5);
+
+    webhook_settings(); // fills schedule
+};
+
 enum class webui_dialect { a1111_1_10, a1111_1_9, reforge, forge };
 enum class webui_startup { nowebui, full_ui };
 
@@ -252,6 +267,7 @@ struct settings {
     download_settings download;
     net_settings net;
     jobs_settings jobs;
+    webhook_settings webhook;
     simulate_settings simulate;
 };
 

@@ -478,6 +478,35 @@ void add_jobs(std::vector<setting>& all)
              "How long a result of runsync is kept.");
 }
 
+void add_webhook(std::vector<setting>& all)
+{
+    using t = webhook_settings;
+    section(all, "webhook", &settings::webhook)
+        .add("secrets", &t::secrets,
+             list("secrets such as \"whsec_\" and base64 of 24 to 64 bytes", is_webhook_secret),
+             "What webhooks are signed with (Standard Webhooks). Two while one replaces the other.")
+        .secret()
+        .also("WEBHOOK_SECRET")
+        .add("allow_hosts", &t::allow_hosts,
+             list("hosts such as \"app.lan\" or \"127.0.0.1:9000\"", is_host),
+             "Receivers in your own network: these may have private addresses.")
+        .flag("--allow-webhook")
+        .add("allow_private", &t::allow_private, yes_or_no(),
+             "Every receiver may; only when all who submit jobs may reach your network.")
+        .add("schedule", &t::schedule, times(0ms, 7 * day),
+             "The wait before each try of a webhook; as many tries as there are waits.")
+        .add("timeout", &t::timeout, time(100ms, 10min),
+             "How long a receiver may take to connect, and to begin its answer.")
+        .add("at_once", &t::at_once, number(1, 10'000), "Webhooks under way side by side.")
+        .add("at_once_per_host", &t::at_once_per_host, number(1, 1000),
+             "Those of them to one receiver.")
+        .add("breaker_after", &t::breaker_after, number(1, 1000),
+             "Failures in a row after which a receiver gets one webhook after a pause.")
+        .add("breaker_pause", &t::breaker_pause, time(1ms, 1h),
+             "The first such pause; doubles each time.")
+        .add("max_breaker_pause", &t::max_breaker_pause, time(1ms, 24h), "The longest one.");
+}
+
 void add_simulate(std::vector<setting>& all)
 {
     using t = simulate_settings;
@@ -519,6 +548,7 @@ std::vector<setting> build()
     add_download(all);
     add_net(all);
     add_jobs(all);
+    add_webhook(all);
     add_simulate(all);
     return all;
 }
@@ -554,6 +584,7 @@ const std::vector<table_doc>& all_tables()
         {"download", "Where model files come from."},
         {"net", "Names and certificates."},
         {"jobs", "The queue and what clients get from it."},
+        {"webhook", "Who is told when a job has ended."},
         {"simulate", "Simulated WebUIs, started by us: no GPU needed."},
     };
     return all;

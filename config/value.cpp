@@ -318,6 +318,31 @@ rule<names> list(std::string expected_element, text_check check)
             [](const names& all) { return show(found(all)); }};
 }
 
+rule<std::vector<milliseconds>> times(milliseconds least, milliseconds most)
+{
+    const auto one = time(least, most);
+    const auto texts = list("", [one](std::string_view text) {
+        return one.read(plain_text{std::string(text)}).has_value();
+    });
+    auto read = [one, texts](const found& f) -> std::optional<std::vector<milliseconds>> {
+        const auto all = texts.read(f);
+        if (!all || all->empty())
+            return std::nullopt;
+        std::vector<milliseconds> value;
+        for (const auto& text : *all)
+            value.push_back(*one.read(plain_text{text}));
+        return value;
+    };
+    auto show_all = [](const std::vector<milliseconds>& all) {
+        names texts_of;
+        for (const auto t : all)
+            texts_of.push_back(show_time(t));
+        return show(found(texts_of));
+    };
+    // "a time from …" → "from …"
+    return {"a list of times, each " + one.expected.substr(7), std::move(read), show_all};
+}
+
 rule<mapping> map_of(std::string expected, text_check key, text_check value)
 {
     auto read = [key = std::move(key),
@@ -366,6 +391,15 @@ bool is_host(std::string_view text)
 {
     const auto [host, port] = split_port(text);
     return (is_name(host) || is_bracketed_v6(host)) && has_good_port(text, host, port);
+}
+
+bool is_webhook_secret(std::string_view text)
+{
+    constexpr std::string_view prefix = "whsec_";
+    if (!text.starts_with(prefix))
+        return false;
+    const auto key = base64_decode(text.substr(prefix.size()));
+    return key && key->size() >= 24 && key->size() <= 64;
 }
 
 bool is_numeric_address(std::string_view text)

@@ -44,6 +44,7 @@ bool anything(std::string_view);
 rule<std::string> text(std::string expected = "text", text_check check = anything);
 rule<std::string> needed_text(std::string expected, text_check check); // never empty
 rule<names> list(std::string expected_element, text_check check = anything);
+rule<std::vector<milliseconds>> times(milliseconds least, milliseconds most); // never empty
 rule<mapping> map_of(std::string expected, text_check key, text_check value);
 
 std::optional<milliseconds> parse_time(std::string_view text); // "30s", "500ms", "2m", "1h", "30d"
@@ -91,6 +92,7 @@ bool is_webui_url(std::string_view text);       // an origin with an optional pr
 bool is_origin(std::string_view text);          // "https://host[:port]"
 bool is_host_pattern(std::string_view text);    // "huggingface.co", "*.hf.co"
 bool is_host(std::string_view text);            // "host", "host:port", "[::1]:port"
+bool is_webhook_secret(std::string_view text);  // "whsec_" and base64 of 24 to 64 bytes
 bool is_numeric_address(std::string_view text); // "10.0.0.5", "10.0.0.5:80", "[::1]:80"
 
 // The name nearest to a mistyped one; empty when none is near.

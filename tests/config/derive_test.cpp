@@ -155,12 +155,16 @@ BOOST_AUTO_TEST_CASE(settings_that_contradict_each_other_are_refused)
                            "download.max_backoff is 30s; it must not be shorter"));
     BOOST_TEST(refused_for(with({{"--set", "models.default_checkpoint_url=https://h/x"}}),
                            "needs models.default_checkpoint"));
+    BOOST_TEST(refused_for(with({{"--set", "webhook.breaker_pause=10m"}}),
+                           "webhook.max_breaker_pause is 5m; it must not be shorter"));
 }
 
 BOOST_AUTO_TEST_CASE(exemptions_from_the_address_rule_are_said_at_start)
 {
     const loaded l = with({{"--allow-host", "127.0.0.1:9000"},
                            {"--set", "net.resolve=files.lan:443=10.0.0.5,b.lan=[::1]:80"},
+                           {"--allow-webhook", "app.lan"},
+                           {"--set", "webhook.allow_private=true"},
                            {"--set", "recovery.clean_caches=true"}});
 
     BOOST_TEST(l.ok(), check(l));
@@ -168,6 +172,8 @@ BOOST_AUTO_TEST_CASE(exemptions_from_the_address_rule_are_said_at_start)
     BOOST_TEST(noted(l, "download.exempt_hosts: 127.0.0.1:9000"));
     BOOST_TEST(noted(l, "net.resolve: b.lan is [::1]:80"));
     BOOST_TEST(noted(l, "recovery.clean_caches"));
+    BOOST_TEST(noted(l, "webhook.allow_hosts: app.lan"));
+    BOOST_TEST(noted(l, "webhook.allow_private"));
 }
 
 BOOST_AUTO_TEST_CASE(a_proxy_is_used_only_when_it_is_asked_for)

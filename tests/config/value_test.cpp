@@ -100,4 +100,28 @@ BOOST_AUTO_TEST_CASE(a_mistyped_name_leads_to_the_nearest_one)
     BOOST_TEST(nearest("something", known) == "");
 }
 
+BOOST_AUTO_TEST_CASE(a_list_of_times_has_at_least_one_and_each_has_its_unit)
+{
+    const auto rule = times(milliseconds(0), hours(24));
+    const auto read = [&](found f) { return rule.read(f); };
+
+    BOOST_TEST((read(names{"0s", "10s", "1h"}) ==
+                std::vector<milliseconds>{seconds(0), seconds(10), hours(1)}));
+    BOOST_TEST((read(plain_text{"0s, 5m"}) == std::vector<milliseconds>{seconds(0), minutes(5)}));
+    BOOST_TEST(rule.show({seconds(0), minutes(5)}) == R"(["0s", "5m"])");
+    BOOST_TEST(rule.expected.starts_with("a list of times, each from \"0s\" to \"24h\""),
+               rule.expected);
+    for (const auto& wrong : {found(names{}), found(plain_text{""}), found(names{"10"}),
+                              found(names{"0s", "25h"}), found(std::string("0s")), found(7.0)})
+        BOOST_TEST(!read(wrong).has_value(), show(wrong));
+}
+
+BOOST_AUTO_TEST_CASE(a_webhook_secret_is_whsec_and_base64_of_24_to_64_bytes)
+{
+    BOOST_TEST(is_webhook_secret("whsec_a2tra2tra2tra2tra2tra2tra2tra2tr"));
+    for (const auto* wrong : {"", "whsec_", "whsec_a2tr", "a2tra2tra2tra2tra2tra2tra2tra2tr",
+                              "whsec_a2tra2tra2tra2tra2tra2tra2tra2t!"})
+        BOOST_TEST(!is_webhook_secret(wrong), wrong);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
