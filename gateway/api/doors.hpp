@@ -2,6 +2,7 @@
 
 // All the doors behind one service: what the program gives to net::server.
 
+#include "api/deliveries.hpp"
 #include "api/native.hpp"
 #include "api/ops.hpp"
 #include "api/router.hpp"
@@ -25,6 +26,7 @@ public:
         random_source& random; // for request ids
         std::vector<check> checks;
         std::function<const net::loop_stats*()> loop; // for /metrics
+        const core::webhooks_port* webhooks = nullptr;
     };
 
     explicit doors(parts with);
@@ -45,6 +47,7 @@ private:
     intake intake_;
     runpod runpod_;
     native native_;
+    deliveries deliveries_;
     ops ops_;
     api::router router_;
     api::router health_;

@@ -182,6 +182,21 @@ void add_health(std::vector<MetricFamily>& all, const store::health& now)
         .value(well(now.no_room()));
 }
 
+void add_webhooks(std::vector<MetricFamily>& all, const core::webhook_counts& n)
+{
+    counter(all, "webhook_deliveries_total", "Tries to deliver a webhook, and webhooks given up")
+        .value(n.delivered, {{"outcome", "delivered"}})
+        .value(n.failed_tries, {{"outcome", "retried"}})
+        .value(n.given_up, {{"outcome", "given_up"}})
+        .value(n.gone, {{"outcome", "gone"}});
+    gauge(all, "webhook_outbox_depth", "Webhooks that are still to be delivered").value(n.pending);
+    gauge(all, "webhook_outbox_oldest_age_seconds", "How long the oldest of them has waited")
+        .value(seconds(n.oldest_pending));
+    gauge(all, "webhook_deliveries_active", "Webhooks under way").value(n.under_way);
+    gauge(all, "webhook_receivers_broken", "Receivers that get one webhook after a pause")
+        .value(n.open_breakers);
+}
+
 void add_store(std::vector<MetricFamily>& all, const store::journal* journal,
                const store::spool* spool)
 {
@@ -251,6 +266,8 @@ std::vector<MetricFamily> metrics::Collect() const
     add_backends(all, from_.backends);
     if (from_.models != nullptr)
         add_models(all, from_.models->models());
+    if (from_.webhooks != nullptr)
+        add_webhooks(all, from_.webhooks->counts());
     add_store(all, from_.journal, from_.spool);
     if (from_.health != nullptr)
         add_health(all, *from_.health);

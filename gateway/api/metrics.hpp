@@ -27,6 +27,7 @@ public:
         // Of the server and the router, which are made after this.
         std::function<const net::server::stats*()> server;
         std::function<const http_times*()> requests;
+        const core::webhooks_port* webhooks = nullptr;
     };
 
     explicit metrics(parts from) : from_(std::move(from)) {}

@@ -5,6 +5,7 @@
 
 #include "config/settings.hpp"
 #include "jobs/jobs.hpp"
+#include "net/resolver.hpp"
 #include "proto/runpod.hpp"
 #include "proto/webui_job.hpp"
 
@@ -14,6 +15,7 @@ namespace gateway::api {
 struct submission_rules {
     proto::policy_limits policy;
     proto::input_rules input;
+    net::address_policy receivers; // of webhooks
 };
 submission_rules rules_of(const config::settings& from);
 

@@ -92,6 +92,10 @@ private:
                      &store_health_};
     work::model_library models_;
     work::fleet fleet_;
+    work::webhooks webhooks_{loop_.ex(),
+                             {jobs_.outbox(), http_, spool_, time_, disk_,
+                              [this] { return random_.fraction(); }, public_id},
+                             webhook_options(settings_)};
     api::doors doors_;
     net::server server_;
     net::server health_;
@@ -114,7 +118,7 @@ program::program(config::loaded loaded)
               [this](const core::model_ref& file) { return models_.doubtful(file); }},
              backend_options(settings_, webui_urls()), runner_options(settings_)),
       doors_({jobs_, fleet_, &models_, journal_.get(), &spool_, &store_health_, time_, disk_,
-              settings_, random_, checks(), [this] { return &loop_.stats(); }}),
+              settings_, random_, checks(), [this] { return &loop_.stats(); }, &webhooks_}),
       server_(loop_.ex(), time_, wheel_, doors_.service(), server_limits(settings_.server)),
       health_(loop_.ex(), time_, wheel_, doors_.health(), server_limits(settings_.server))
 {
@@ -187,6 +191,7 @@ net::task<> program::main()
     parts.spawn(jobs_.keep_house());
     parts.spawn(models_.run());
     parts.spawn(fleet_.run());
+    parts.spawn(webhooks_.run());
     parts.spawn(simulators_.watch());
     co_await wait_for_the_end();
     co_await drain();
@@ -274,6 +279,7 @@ net::task<> program::drain()
         const auto ec = co_await time_.sleep_for(watch_interval);
         (void)ec;
     }
+    co_await webhooks_.drain(std::max(grace_ends, time_.now() + answer_grace));
     co_await server_.drain(answer_grace);
     co_await health_.drain(answer_grace);
 }

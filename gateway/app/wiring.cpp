@@ -146,4 +146,20 @@ work::model_library::options model_options(const config::settings& from)
     return o;
 }
 
+work::webhooks::options webhook_options(const config::settings& from)
+{
+    const auto& w = from.webhook;
+    work::webhooks::options o;
+    o.limits.schedule.assign(w.schedule.begin(), w.schedule.end());
+    o.limits.at_once = static_cast<std::size_t>(w.at_once);
+    o.limits.at_once_per_host = static_cast<std::size_t>(w.at_once_per_host);
+    o.limits.breaker_after = static_cast<int>(w.breaker_after);
+    o.limits.breaker_pause = w.breaker_pause;
+    o.limits.longest_breaker_pause = w.max_breaker_pause;
+    o.timeout = w.timeout;
+    o.peers = api::rules_of(from).receivers;
+    o.secrets = w.secrets;
+    return o;
+}
+
 } // namespace gateway::app

@@ -8,6 +8,7 @@
 #include "net/server.hpp"
 #include "work/fleet.hpp"
 #include "work/models.hpp"
+#include "work/webhooks.hpp"
 
 namespace gateway::app {
 
@@ -19,5 +20,6 @@ std::vector<work::backend_driver::options> backend_options(const config::setting
                                                            const std::vector<std::string>& urls);
 work::runner::options runner_options(const config::settings& from);
 work::model_library::options model_options(const config::settings& from);
+work::webhooks::options webhook_options(const config::settings& from);
 
 } // namespace gateway::app

@@ -129,4 +129,32 @@ BOOST_AUTO_TEST_CASE(every_line_is_prometheus_text_under_one_prefix)
         BOOST_CHECK_MESSAGE(std::regex_match(line, wanted), line);
 }
 
+BOOST_AUTO_TEST_CASE(webhooks_are_counted)
+{
+    struct told final : core::webhooks_port {
+        core::webhook_counts counts() const override
+        {
+            return {.delivered = 5,
+                    .failed_tries = 4,
+                    .given_up = 3,
+                    .gone = 2,
+                    .pending = 7,
+                    .under_way = 1,
+                    .open_breakers = 1,
+                    .oldest_pending = 90s};
+        }
+    } hooks;
+    const api::metrics all_of(
+        {*jobs, backends, nullptr, nullptr, nullptr, nullptr, time, {}, {}, {}, &hooks});
+    const auto text = all_of.text();
+
+    for (const auto* line : {R"(webhook_deliveries_total{outcome="delivered"} 5)",
+                             R"(webhook_deliveries_total{outcome="retried"} 4)",
+                             R"(webhook_deliveries_total{outcome="given_up"} 3)",
+                             R"(webhook_deliveries_total{outcome="gone"} 2)",
+                             "webhook_outbox_depth 7", "webhook_outbox_oldest_age_seconds 90",
+                             "webhook_deliveries_active 1", "webhook_receivers_broken 1"})
+        BOOST_TEST(text.find(line) != std::string::npos, line);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -35,6 +35,32 @@ BOOST_AUTO_TEST_CASE(the_input_is_kept_as_it_came)
     BOOST_TEST(s.files.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_webhook_into_our_own_network_is_refused_unless_it_is_allowed)
+{
+    const auto with = [](const std::string& url) {
+        return R"({"input":{"prompt":"a cat"},"webhook":")" + url + "\"}";
+    };
+    for (const auto* url : {"http://127.0.0.1:9000/h", "https://10.0.0.1", "http://[::1]/",
+                            "http://localhost/", "http://2130706433/", "http://169.254.169.254/"})
+        BOOST_TEST(problem_of(with(url)).find("not allowed") != std::string::npos, url);
+    BOOST_TEST(problem_of(with("http://127.0.0.1:9000/h")).find("--allow-webhook 127.0.0.1:9000") !=
+               std::string::npos);
+    BOOST_TEST(problem_of(with("http://me:secret@app.test/")).find("no user name") !=
+               std::string::npos);
+    BOOST_TEST(problem_of(with("http://me:secret@app.test/")).find("secret") == std::string::npos);
+    BOOST_TEST(read(with("http://app.test/h")).webhook == "http://app.test/h");
+
+    config::settings settings;
+    settings.webhook.allow_hosts = {"127.0.0.1:9000", "[::1]"};
+    settings.net.resolve = {{"localhost", "127.0.0.1:7"}};
+    for (const auto* url : {"http://127.0.0.1:9000/h", "http://[::1]/", "http://localhost/"})
+        BOOST_TEST(read(with(url), settings).webhook == url);
+    BOOST_TEST(problem_of(with("http://127.0.0.1:9001/"), settings).find("not allowed") !=
+               std::string::npos);
+    settings.webhook.allow_private = true;
+    BOOST_TEST(read(with("http://10.0.0.1/"), settings).webhook == "http://10.0.0.1/");
+}
+
 BOOST_AUTO_TEST_CASE(the_files_a_job_names_are_its_models)
 {
     const auto s =
