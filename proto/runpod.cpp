@@ -181,7 +181,9 @@ shown_fields shown_in(const job_view& view)
     switch (view.state) {
     case job_state::in_queue: return {};
     case job_state::in_progress: return {true, false, view.has_output, view.has_output};
-    case job_state::completed: return {true, false, true, view.has_output};
+    // An error only when its output has been lost since.
+    case job_state::completed:
+        return {true, !view.has_output && !view.error.empty(), true, view.has_output};
     case job_state::failed:
     case job_state::timed_out: return {true, true, true, view.has_output};
     case job_state::cancelled: return {dispatched, false, dispatched, false};

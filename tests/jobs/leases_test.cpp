@@ -142,6 +142,37 @@ BOOST_AUTO_TEST_CASE(a_job_whose_input_is_damaged_fails_and_is_in_nobodys_way)
 
 // --- ends that must be written down ---
 
+// The row is the publication: until it is committed nobody sees a result, hears of one, or finds
+// the job ended.
+BOOST_AUTO_TEST_CASE(nobody_hears_of_a_result_before_its_row_is_committed)
+{
+    const auto job = submit();
+    const auto l = lease();
+    const auto version = jobs->find(job.key, job.secret)->version;
+    const auto items = jobs->drain(job.key).items.size();
+    std::optional<core::verdict> done;
+    journal->hold();
+    start(complete_later(*this, l->fence, done));
+    advance(10s);
+
+    const auto before = *jobs->find(job.key, job.secret);
+    BOOST_TEST(before.job->state == job_state::in_progress);
+    BOOST_TEST(before.result == nullptr);
+    BOOST_TEST(before.version == version);
+    BOOST_TEST(jobs->drain(job.key).items.size() == items);
+    BOOST_TEST(jobs->numbers().completed == 0u);
+    BOOST_TEST(!done.has_value());
+
+    journal->release();
+    let_commits_pass();
+    BOOST_TEST((done == core::verdict::done));
+    const auto after = *jobs->find(job.key, job.secret);
+    BOOST_TEST(after.result != nullptr);
+    BOOST_TEST(after.version > version);
+    BOOST_TEST(jobs->drain(job.key).items.size() > items);
+    BOOST_TEST(jobs->numbers().completed == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(a_result_is_written_down_however_long_the_journal_fails)
 {
     const auto job = submit();

@@ -153,6 +153,9 @@ BOOST_AUTO_TEST_CASE(a_job_shows_exactly_what_its_state_shows)
     is(view_in(job_state::in_queue), "in_queue", {});
     is(view_in(job_state::in_progress), "in_progress", {});
     is(view_in(job_state::completed), "completed_without_output", {});
+    job_view lost = view_in(job_state::completed);
+    lost.error = "the result was damaged";
+    is(lost, "completed_lost", {});
     is(view_in(job_state::cancelled), "cancelled_running", {});
 
     job_view completed = view_in(job_state::completed);

@@ -532,6 +532,31 @@ BOOST_AUTO_TEST_CASE(a_hard_stop_keeps_the_job_for_the_next_start)
 
 // --- our own disk ---
 
+BOOST_AUTO_TEST_CASE(a_result_is_whole_and_synced_under_its_name_before_its_row_names_it)
+{
+    using call = test::fault_files::call;
+    const auto syncs = files.calls(call::sync);
+    const auto folder_syncs = files.calls(call::sync_folder);
+    int named = 0;
+    journal->fail_when([&](const store::operation& op) {
+        const auto* end = std::get_if<store::finish_job>(&op);
+        if (end == nullptr || !end->result)
+            return false;
+        std::error_code missing;
+        const auto file = folder.path() / "spool" / end->result->file;
+        BOOST_TEST(std::filesystem::file_size(file, missing) == end->result->size);
+        BOOST_TEST(!missing);
+        BOOST_TEST(files.calls(call::sync) == syncs + 1);
+        BOOST_TEST(files.calls(call::sync_folder) == folder_syncs + 1);
+        ++named;
+        return false;
+    });
+
+    finish(submit(test::a_job()));
+
+    BOOST_TEST(named == 1);
+}
+
 BOOST_AUTO_TEST_CASE(a_result_that_cannot_be_committed_is_kept_until_it_can_be)
 {
     bool failed = false;
