@@ -173,7 +173,7 @@ class Pacer:
             return 0.0
         now = time.monotonic()
         with self._lock:
-            self._free = max(self._free, now - 0.25) + size / self.rate
+            self._free = max(self._free or now, now - 0.25) + size / self.rate
             return self._free - now
 
     def step(self):
