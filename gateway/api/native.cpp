@@ -302,6 +302,9 @@ net::task<net::response> native::retry(call c)
     const auto after = find(c.id);
     if (!after)
         co_return refusal(c, problem_code::job_not_found);
+    if (*done == core::verdict::expired)
+        co_return refusal(c, problem_code::not_retryable,
+                          "the job's time to live (policy.ttl) is over; submit it again");
     if (*done != core::verdict::done)
         co_return refusal(c, problem_code::not_retryable,
                           "only a job that is FAILED or TIMED_OUT can be retried; this one is " +

@@ -354,6 +354,9 @@ net::task<net::response> runpod::retry(call c)
     const auto after = find(c.id);
     if (!after)
         co_return problem_answer(problem_code::job_not_found);
+    if (*done == core::verdict::expired)
+        co_return problem_answer(problem_code::not_retryable,
+                                 "the job's time to live (policy.ttl) is over; submit it again");
     co_return problem_answer(problem_code::not_retryable,
                              "only a job that is FAILED or TIMED_OUT can be retried; this one is " +
                                  std::string(core::to_text(after->view.job->state)));

@@ -1,6 +1,7 @@
 #include "core/job.hpp"
 
-#include <cassert>
+#include <algorithm>
+#include <iterator>
 #include <limits>
 
 namespace gateway::core {
@@ -42,13 +43,28 @@ std::chrono::milliseconds job::execution(wall_time now) const
     return between(started, is_final(state) ? ended : now);
 }
 
+// Changes the state, if the table has it so.
+verdict job::move(job_change event, job_state to, fence by)
+{
+    if (is_final(state) && event != job_change::retry)
+        return verdict::already_final;
+    if (is_fenced(event) && (state != job_state::in_progress || by != current()))
+        return verdict::stale;
+    const bool is_legal =
+        std::any_of(std::begin(lifecycle), std::end(lifecycle), [&](const transition& t) {
+            return t.event == event && t.from == state && t.to == to;
+        });
+    if (!is_legal)
+        return verdict::wrong_state;
+    state = to;
+    return verdict::done;
+}
+
 verdict job::begin(std::uint16_t on_backend, wall_time now)
 {
-    if (is_final(state))
-        return verdict::already_final;
-    if (state != job_state::in_queue)
-        return verdict::wrong_state;
-    state = job_state::in_progress;
+    const auto moved = move(job_change::begin, job_state::in_progress, current());
+    if (moved != verdict::done)
+        return moved;
     if (started != wall_time{} && retries < std::numeric_limits<std::uint16_t>::max())
         ++retries;
     ++attempt;
@@ -59,12 +75,9 @@ verdict job::begin(std::uint16_t on_backend, wall_time now)
 
 verdict job::finish(fence by, job_state final_state, wall_time now)
 {
-    assert(is_final(final_state));
-    if (is_final(state))
-        return verdict::already_final;
-    if (by != current() || state != job_state::in_progress)
-        return verdict::stale;
-    state = final_state;
+    const auto moved = move(job_change::finish, final_state, by);
+    if (moved != verdict::done)
+        return moved;
     ended = now;
     ++ends;
     return verdict::done;
@@ -72,23 +85,17 @@ verdict job::finish(fence by, job_state final_state, wall_time now)
 
 verdict job::requeue(fence by)
 {
-    if (is_final(state))
-        return verdict::already_final;
-    if (by != current() || state != job_state::in_progress)
-        return verdict::stale;
-    state = job_state::in_queue;
-    backend = no_backend;
-    return verdict::done;
+    const auto moved = move(job_change::requeue, job_state::in_queue, by);
+    if (moved == verdict::done)
+        backend = no_backend;
+    return moved;
 }
 
 verdict job::end_queued(job_state final_state, wall_time now)
 {
-    assert(is_final(final_state));
-    if (is_final(state))
-        return verdict::already_final;
-    if (state != job_state::in_queue)
-        return verdict::wrong_state;
-    state = final_state;
+    const auto moved = move(job_change::end_queued, final_state, current());
+    if (moved != verdict::done)
+        return moved;
     started = wall_time{};
     ended = now;
     ++ends;
@@ -97,9 +104,14 @@ verdict job::end_queued(job_state final_state, wall_time now)
 
 verdict job::retry(wall_time now)
 {
-    if (state != job_state::failed && state != job_state::timed_out)
-        return verdict::wrong_state;
-    state = job_state::in_queue;
+    const auto before = state;
+    const auto moved = move(job_change::retry, job_state::in_queue, current());
+    if (moved != verdict::done)
+        return moved;
+    if (expires() <= now) {
+        state = before;
+        return verdict::expired;
+    }
     queued = now;
     started = wall_time{};
     ended = wall_time{};

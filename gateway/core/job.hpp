@@ -27,6 +27,42 @@ constexpr bool is_final(job_state state)
 
 std::string_view to_text(job_state state); // "IN_QUEUE", …
 
+// What changes a job's state. Besides, a job may be deleted: when it has expired, whatever its
+// state, or with its results.
+enum class job_change : std::uint8_t {
+    begin,      // an attempt of it is committed to a backend
+    requeue,    // that attempt could not go on; the job keeps its place
+    finish,     // that attempt ended the job
+    end_queued, // it ends while it waits, without an attempt
+    retry,      // a client asks for it to wait again (runpod.md §1.2)
+};
+
+// Only the attempt that runs may ask for these.
+constexpr bool is_fenced(job_change event)
+{
+    return event == job_change::requeue || event == job_change::finish;
+}
+
+struct transition {
+    job_change event;
+    job_state from;
+    job_state to;
+};
+
+// The whole life of a job. What is not in this table is refused.
+inline constexpr transition lifecycle[] = {
+    {job_change::begin, job_state::in_queue, job_state::in_progress},
+    {job_change::requeue, job_state::in_progress, job_state::in_queue},
+    {job_change::finish, job_state::in_progress, job_state::completed},
+    {job_change::finish, job_state::in_progress, job_state::failed},
+    {job_change::finish, job_state::in_progress, job_state::cancelled},
+    {job_change::finish, job_state::in_progress, job_state::timed_out},
+    {job_change::end_queued, job_state::in_queue, job_state::cancelled},
+    {job_change::end_queued, job_state::in_queue, job_state::failed},
+    {job_change::retry, job_state::failed, job_state::in_queue},
+    {job_change::retry, job_state::timed_out, job_state::in_queue},
+};
+
 // The journal's integer key; grows with every job, so it is also the order of arrival.
 using job_key = std::uint64_t;
 
@@ -50,6 +86,7 @@ enum class verdict : std::uint8_t {
     stale,         // the fence is not the current attempt's
     already_final, // nothing changes any more
     wrong_state,   // e.g. retry of a job that is running
+    expired,       // retry of a job past its ttl: it would be deleted at once
 };
 
 constexpr std::uint16_t no_backend = 0xffff;
@@ -79,16 +116,15 @@ struct job {
     std::chrono::milliseconds delay() const;
     std::chrono::milliseconds execution(wall_time now) const;
 
-    // in_queue → in_progress on `on_backend`; the fence becomes the new attempt's.
+    // The transitions of `lifecycle`, each with what else it changes.
     verdict begin(std::uint16_t on_backend, wall_time now);
-    // in_progress → a final state, by the attempt that ran it.
     verdict finish(fence by, job_state final_state, wall_time now);
-    // in_progress → in_queue, by the attempt that could not go on. Its place is kept.
     verdict requeue(fence by);
-    // in_queue → a final state without an attempt: cancelled, or failed (its models cannot be had).
     verdict end_queued(job_state final_state, wall_time now);
-    // failed or timed_out → in_queue, asked for by a client (runpod.md §1.2 /retry).
     verdict retry(wall_time now);
+
+private:
+    verdict move(job_change event, job_state to, fence by);
 };
 
 } // namespace gateway::core

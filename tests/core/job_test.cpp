@@ -51,6 +51,56 @@ bool same(const job& a, const job& b)
            a.state == b.state && a.cancel_asked == b.cancel_asked;
 }
 
+std::string_view name_of(job_change event)
+{
+    switch (event) {
+    case job_change::begin: return "begin";
+    case job_change::requeue: return "requeue";
+    case job_change::finish: return "finish";
+    case job_change::end_queued: return "end_queued";
+    case job_change::retry: return "retry";
+    }
+    return "";
+}
+
+// One way to ask for a change of state.
+struct request {
+    job_change event;
+    job_state to;
+    std::function<verdict(job&, fence)> ask;
+    std::string_view name = name_of(event);
+};
+
+std::vector<request> all_requests()
+{
+    std::vector<request> all = {
+        {job_change::begin, job_state::in_progress,
+         [](job& j, fence) { return j.begin(2, base + 9s); }},
+        {job_change::requeue, job_state::in_queue, [](job& j, fence f) { return j.requeue(f); }},
+        {job_change::retry, job_state::in_queue, [](job& j, fence) { return j.retry(base + 9s); }},
+    };
+    for (const job_state end : all_states) {
+        all.push_back({job_change::finish, end,
+                       [end](job& j, fence f) { return j.finish(f, end, base + 9s); }});
+        all.push_back({job_change::end_queued, end,
+                       [end](job& j, fence) { return j.end_queued(end, base + 9s); }});
+    }
+    return all;
+}
+
+verdict expected(job_state state, const request& r, by asker)
+{
+    if (is_final(state) && r.event != job_change::retry)
+        return verdict::already_final;
+    const bool by_attempt = state == job_state::in_progress && asker == by::the_current_attempt;
+    if (is_fenced(r.event) && !by_attempt)
+        return verdict::stale;
+    for (const transition& t : lifecycle)
+        if (t.event == r.event && t.from == state && t.to == r.to)
+            return verdict::done;
+    return verdict::wrong_state;
+}
+
 } // namespace
 
 BOOST_TEST_DONT_PRINT_LOG_VALUE(gateway::core::job_state)
@@ -59,66 +109,42 @@ BOOST_TEST_DONT_PRINT_LOG_VALUE(gateway::core::fence)
 
 BOOST_AUTO_TEST_SUITE(job_)
 
-// Every pair of a state and a transition, and for fenced ones every kind of fence.
-BOOST_AUTO_TEST_CASE(a_refused_transition_says_why_and_changes_nothing)
+// Every event in every state to every state, and for fenced ones every kind of fence.
+BOOST_AUTO_TEST_CASE(what_is_in_the_table_happens_and_the_rest_is_refused_and_changes_nothing)
 {
-    struct transition {
-        const char* name;
-        std::function<verdict(job&, fence)> ask;
-        bool fenced;
-        job_state legal_from;
-        job_state leads_to;
-    };
-    std::vector<transition> transitions = {
-        {"begin", [](job& j, fence) { return j.begin(2, base + 9s); }, false, job_state::in_queue,
-         job_state::in_progress},
-        {"requeue", [](job& j, fence f) { return j.requeue(f); }, true, job_state::in_progress,
-         job_state::in_queue},
-    };
-    for (const job_state end : all_states) {
-        if (!is_final(end))
-            continue;
-        transitions.push_back({"finish",
-                               [end](job& j, fence f) { return j.finish(f, end, base + 9s); }, true,
-                               job_state::in_progress, end});
-        transitions.push_back({"end_queued",
-                               [end](job& j, fence) { return j.end_queued(end, base + 9s); }, false,
-                               job_state::in_queue, end});
-    }
-
     for (const job_state state : all_states)
-        for (const transition& t : transitions)
+        for (const request& r : all_requests())
             for (const by asker : all_askers) {
                 job j = job_in(state);
                 const job before = j;
-                const bool right_fence = !t.fenced || asker == by::the_current_attempt;
-                const verdict expected = is_final(state) ? verdict::already_final
-                                         : state == t.legal_from && right_fence ? verdict::done
-                                         : t.fenced                             ? verdict::stale
-                                                    : verdict::wrong_state;
 
-                const verdict got = t.ask(j, fence_of(j, asker));
+                const verdict got = r.ask(j, fence_of(j, asker));
 
-                BOOST_TEST_INFO(t.name << " in " << to_text(state) << " fence " << int(asker));
-                BOOST_TEST(got == expected);
-                BOOST_TEST_INFO(t.name << " in " << to_text(state) << " fence " << int(asker));
-                BOOST_TEST((got == verdict::done ? j.state == t.leads_to : same(j, before)));
+                const auto name = std::string(r.name) + " in " + std::string(to_text(state)) +
+                                  " to " + std::string(to_text(r.to)) + ", fence " +
+                                  std::to_string(int(asker));
+                BOOST_TEST(got == expected(state, r, asker), name);
+                BOOST_TEST((got == verdict::done ? j.state == r.to : same(j, before)), name);
             }
 }
 
-BOOST_AUTO_TEST_CASE(only_what_failed_or_timed_out_can_be_retried)
+BOOST_AUTO_TEST_CASE(the_table_is_this_one)
 {
-    for (const job_state state : all_states) {
-        job j = job_in(state);
-        const job before = j;
-        const bool legal = state == job_state::failed || state == job_state::timed_out;
+    std::string rows;
+    for (const transition& t : lifecycle)
+        rows += std::string(name_of(t.event)) + ": " + std::string(to_text(t.from)) + " > " +
+                std::string(to_text(t.to)) + "\n";
 
-        const verdict got = j.retry(base + 20s);
-
-        BOOST_TEST_INFO(to_text(state));
-        BOOST_TEST(got == (legal ? verdict::done : verdict::wrong_state));
-        BOOST_TEST((legal ? j.state == job_state::in_queue : same(j, before)));
-    }
+    BOOST_TEST(rows == "begin: IN_QUEUE > IN_PROGRESS\n"
+                       "requeue: IN_PROGRESS > IN_QUEUE\n"
+                       "finish: IN_PROGRESS > COMPLETED\n"
+                       "finish: IN_PROGRESS > FAILED\n"
+                       "finish: IN_PROGRESS > CANCELLED\n"
+                       "finish: IN_PROGRESS > TIMED_OUT\n"
+                       "end_queued: IN_QUEUE > CANCELLED\n"
+                       "end_queued: IN_QUEUE > FAILED\n"
+                       "retry: FAILED > IN_QUEUE\n"
+                       "retry: TIMED_OUT > IN_QUEUE\n");
 }
 
 BOOST_AUTO_TEST_CASE(each_attempt_has_a_fence_of_its_own_even_after_a_retry)
@@ -213,6 +239,17 @@ BOOST_AUTO_TEST_CASE(a_retry_starts_the_wait_anew_but_not_the_time_to_live)
     BOOST_TEST(j.delay().count() == 0);
     BOOST_TEST(!j.cancel_asked);
     BOOST_TEST(j.backend == no_backend);
+}
+
+BOOST_AUTO_TEST_CASE(a_job_past_its_ttl_is_not_retried)
+{
+    job j = job_in(job_state::failed);
+    j.policy.ttl = 20s;
+    const job before = j;
+
+    BOOST_TEST(j.retry(base + 20s) == verdict::expired);
+    BOOST_TEST(same(j, before));
+    BOOST_TEST(j.retry(base + 19s) == verdict::done);
 }
 
 BOOST_AUTO_TEST_CASE(states_have_the_names_of_the_wire)
