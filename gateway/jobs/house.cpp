@@ -181,25 +181,27 @@ net::task<> jobs::expire(wall_time now)
         }
         if (gone.empty())
             co_return;
-        const auto erased = co_await erase(std::move(gone), false);
+        condition still_due = [this, now](const entry& e) { return due_of(e) <= now; };
+        const auto erased = co_await erase(std::move(gone), std::move(still_due));
         if (!erased)
             co_return; // the next round tries again
         counters_.expired += *erased;
     }
 }
 
-// Deletes jobs, few enough for one commit: the rows first, then the memory of them. How many.
-net::task<result<std::size_t>> jobs::erase(std::vector<core::job_key> keys, bool waiting_only)
+// Deletes jobs, few enough for one commit: the rows first, then the memory of them. How many. Jobs
+// are held in the order of their keys, so that two who delete never wait for each other.
+net::task<result<std::size_t>> jobs::erase(std::vector<core::job_key> keys, condition when)
 {
+    std::sort(keys.begin(), keys.end());
     std::vector<hold> held;
     store::write w;
     for (const auto key : keys) {
         auto e = co_await take(key);
         if (!e)
             continue;
-        if (e->job.state == core::job_state::in_progress ||
-            (waiting_only && e->job.state != core::job_state::in_queue)) {
-            schedule(*e); // it began, or ended, in the meantime
+        if (e->job.state == core::job_state::in_progress || !when(*e)) {
+            schedule(*e); // it began, or ended, or was retried in the meantime
             continue;
         }
         w.emplace_back(store::erase_job{key});

@@ -318,7 +318,8 @@ net::task<std::size_t> jobs::purge()
         auto keys = queue_.waiting(at, limits_.slice);
         at = keys.empty() ? last : keys.back();
         std::erase_if(keys, [last](core::job_key key) { return key > last; }); // came later
-        const auto erased = co_await erase(std::move(keys), true);
+        condition waits = [](const entry& e) { return e.job.state == core::job_state::in_queue; };
+        const auto erased = co_await erase(std::move(keys), std::move(waits));
         if (!erased)
             break;
         removed += *erased;

@@ -280,7 +280,8 @@ private:
     net::task<error_code> fail_held(entry& e, std::string reason);
     bool may_begin() const { return room_ == nullptr || room_->no_start().empty(); }
     net::task<> close_crashed(std::vector<core::fence> open);
-    net::task<result<std::size_t>> erase(std::vector<core::job_key> keys, bool waiting_only);
+    using condition = std::function<bool(const entry&)>;
+    net::task<result<std::size_t>> erase(std::vector<core::job_key> keys, condition when);
     net::task<> expire(wall_time now);
 
     net::executor ex_;

@@ -45,6 +45,9 @@ net::task<std::optional<lease>> jobs::next_lease(std::string backend,
             auto leased = co_await begin(*ticket, backend);
             if (leased)
                 co_return leased;
+            const auto stopped = co_await net::cancelled();
+            if (stopped)
+                co_return std::nullopt;
             continue;
         }
         const presence here{*this, std::make_shared<idle_runner>()};
@@ -59,7 +62,7 @@ net::task<std::optional<lease>> jobs::next_lease(std::string backend,
         (void)moved;
         while (me.claimed && !me.got) {
             const auto ec = co_await offers_.past(offers_.current());
-            if (ec)
+            if (ec && !me.got)
                 co_return std::nullopt;
         }
         if (me.got)
@@ -77,8 +80,12 @@ net::task<std::optional<lease>> jobs::begin(core::scheduler::ticket t, std::stri
     if (!e)
         co_return std::nullopt;
     auto next = e->job;
-    if (next.expires() <= time_.wall())
-        co_return std::nullopt; // keep_house() is about to delete it
+    if (next.expires() <= time_.wall()) {
+        // keep_house() is about to delete it, unless the clock goes back.
+        t.not_before = time_.now() + commit_pause;
+        queue_.requeue(t);
+        co_return std::nullopt;
+    }
     if (next.begin(backend_index(backend), time_.wall()) != core::verdict::done)
         co_return std::nullopt; // it ended while it was being leased
     auto input = co_await journal_.read_input(t.key);
