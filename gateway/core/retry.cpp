@@ -100,7 +100,7 @@ spent check(const retry_limits& limits, weight last, const tally& sum)
     case weight::restart:
     case weight::in_use:
         return sum.restarts > limits.max_restarts ? spent::restarts : spent::nothing;
-    case weight::crash: return sum.crashes > limits.max_crashes ? spent::crashes : spent::nothing;
+    case weight::crash: return sum.crashes >= limits.max_crashes ? spent::crashes : spent::nothing;
     }
     return spent::nothing;
 }

@@ -57,7 +57,7 @@ struct retry_limits {
     int attempts = 3; // counted ones, the first included
     duration pause = std::chrono::seconds(5);
     int max_restarts = 20;            // uncounted ones that are forgiven: restarts, missing routes
-    int max_crashes = 3;              // forgiven deaths of the gateway with this job running
+    int max_crashes = 3;              // deaths of the gateway with this job running; then it fails
     bool resend_after_restart = true; // at-least-once when a WebUI dies with the job in it
 };
 

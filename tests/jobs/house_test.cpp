@@ -28,6 +28,13 @@ net::task<> keep_house_until(jobs::jobs& jobs, net::gate& stop)
     co_await group.join();
 }
 
+net::task<> retry_later(jobs::jobs& jobs, core::job_key key,
+                        std::optional<boost::system::result<core::verdict>>& out)
+{
+    const auto done = co_await jobs.retry(key);
+    out = done;
+}
+
 struct house_world : jobs_world {
     net::gate stop{ex()};
     house_world() { open_house(); }
@@ -95,10 +102,11 @@ BOOST_AUTO_TEST_CASE(a_job_that_ran_when_the_process_died_waits_again_with_a_new
 
 BOOST_AUTO_TEST_CASE(a_job_that_was_there_at_too_many_crashes_is_put_aside)
 {
-    limits.retry.max_crashes = 2;
+    limits.retry.max_crashes = 3;
     restart_all();
     const auto job = submit();
     for (int i = 0; i < 3; ++i) {
+        BOOST_TEST(state(job) == job_state::in_queue);
         BOOST_REQUIRE(lease().has_value());
         restart_all();
     }
@@ -167,6 +175,25 @@ BOOST_AUTO_TEST_CASE(a_job_that_ended_and_waits_again_has_its_ttl_back)
     BOOST_TEST(shown(job).has_value());
     pass(8s);
     BOOST_TEST(!shown(job).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_job_that_is_retried_as_its_time_runs_out_is_not_deleted)
+{
+    const auto job = submit();
+    end(*lease(), outcome::rejected);
+    pass(29min + 50s);
+    journal->hold();
+    std::optional<boost::system::result<core::verdict>> retried;
+    start(retry_later(*jobs, job.key, retried));
+    pass(1min);
+    BOOST_TEST(!retried.has_value());
+
+    journal->release();
+    let_commits_pass();
+
+    BOOST_TEST((retried->value() == core::verdict::done));
+    BOOST_TEST(state(job) == job_state::in_queue);
+    BOOST_TEST(lease().has_value());
 }
 
 BOOST_AUTO_TEST_CASE(a_job_past_its_ttl_is_not_begun_any_more)
