@@ -259,7 +259,7 @@ BOOST_AUTO_TEST_CASE(times_have_units)
 
 // --- the run log ---
 
-BOOST_AUTO_TEST_CASE(the_log_has_a_line_for_each_begin_and_end)
+BOOST_AUTO_TEST_CASE(the_log_has_a_line_for_each_begin_end_and_reply)
 {
     const temporary_folder root;
     const auto path = (root.path / "run.log").string();
@@ -267,6 +267,7 @@ BOOST_AUTO_TEST_CASE(the_log_has_a_line_for_each_begin_and_end)
         run_log log(path, time);
         const auto first = log.begin("txt2img", "a cat", 5, "dream.safetensors");
         log.end(first, "finished", 20, 1);
+        log.reply(first, "{}");
         log.begin("txt2img", "a cat", 5, "dream.safetensors");
         log.close("signal");
     }
@@ -276,11 +277,13 @@ BOOST_AUTO_TEST_CASE(the_log_has_a_line_for_each_begin_and_end)
     while (std::getline(in, line))
         lines.push_back(std::get<json::value>(parse_json(line)).as_object());
 
-    BOOST_TEST(lines.size() == 5u);
-    BOOST_TEST(lines[0].at("prompt_hash") == json::value(prompt_hash("a cat")));
+    BOOST_TEST(lines.size() == 6u);
+    BOOST_TEST(lines[0].at("prompt_hash") == json::value(short_hash("a cat")));
     BOOST_TEST(lines[1].at("outcome") == "finished");
-    BOOST_TEST(lines[3].at("outcome") == "killed");
-    BOOST_TEST(lines[4].at("event") == "stop");
+    BOOST_TEST(lines[2].at("n") == json::value(1));
+    BOOST_TEST(lines[2].at("hash") == "44136fa355b3678a");
+    BOOST_TEST(lines[4].at("outcome") == "killed");
+    BOOST_TEST(lines[5].at("event") == "stop");
 }
 
 BOOST_AUTO_TEST_CASE(a_log_that_cannot_be_opened_is_said_so)

@@ -1,6 +1,7 @@
 // What changes or reports the state of the simulated process: progress, interrupt, options,
 // refreshes, and the server's own switches (webui.md §2.5, §3, §4.3).
 
+#include "tools/simulator/job.hpp"
 #include "tools/simulator/route.hpp"
 
 #include <algorithm>
@@ -68,7 +69,8 @@ net::task<answer> webui::get_progress(net::request& req)
 net::task<answer> webui::post_interrupt(net::request&)
 {
     state_.interrupt();
-    around_.log.write("interrupt", {{"running", !state_.idle()}});
+    around_.log.write("interrupt",
+                      {{"n", running_ ? running_->logged : 0}, {"step", state_.sampling_step()}});
     co_return answer::json(json::object{});
 }
 

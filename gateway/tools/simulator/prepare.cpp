@@ -81,7 +81,7 @@ void webui::check_init_images(job& j) const
         const auto* text = image.if_string();
         if (text == nullptr)
             throw python_error("AttributeError", "object has no attribute 'startswith'");
-        j.init_digest += prompt_hash(decoded_image(*text));
+        j.init_digest += short_hash(decoded_image(*text));
     }
     const auto expected = static_cast<std::size_t>(j.batch_size);
     if (images.size() > 1 && images.size() > expected)

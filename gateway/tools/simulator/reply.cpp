@@ -194,6 +194,7 @@ net::task<answer> webui::reply(std::shared_ptr<job> j)
         return body_of(empty ? std::vector<std::string>() : std::move(j->images), j->echo, info);
     };
     out.body = co_await around_.pixels.run(std::move(pack));
+    around_.log.reply(j->logged, out.body);
     if (j->struck_by(fault_kind::truncate) != nullptr)
         out.sent = answer::delivery::cut;
     if (j->struck_by(fault_kind::stall) != nullptr)

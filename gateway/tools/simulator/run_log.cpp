@@ -13,10 +13,10 @@
 
 namespace gateway::tools::simulator {
 
-std::string prompt_hash(std::string_view prompt)
+std::string short_hash(std::string_view text)
 {
     std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-    SHA256(reinterpret_cast<const unsigned char*>(prompt.data()), prompt.size(), digest.data());
+    SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
     return hex(std::string_view(reinterpret_cast<const char*>(digest.data()), 8));
 }
 
@@ -55,7 +55,7 @@ std::uint64_t run_log::begin(std::string_view what, std::string_view prompt, std
     running_ = ++begun_;
     write("begin", {{"n", begun_},
                     {"what", what},
-                    {"prompt_hash", prompt_hash(prompt)},
+                    {"prompt_hash", short_hash(prompt)},
                     {"seed", seed},
                     {"model", model}});
     return begun_;
@@ -67,6 +67,13 @@ void run_log::end(std::uint64_t number, std::string_view outcome, int steps, std
         return;
     running_ = 0;
     write("end", {{"n", number}, {"outcome", outcome}, {"steps", steps}, {"images", images}});
+}
+
+void run_log::reply(std::uint64_t number, std::string_view body)
+{
+    if (file_ < 0 || number == 0)
+        return;
+    write("reply", {{"n", number}, {"bytes", body.size()}, {"hash", short_hash(body)}});
 }
 
 void run_log::close(std::string_view reason)

@@ -1,7 +1,8 @@
 #pragma once
 
-// What ran, as JSON lines for tests: one per generation begun and ended, each written at once and
-// whole, so that it survives whatever happens to the process. A begin without an end was killed.
+// What ran, as JSON lines for tests: one per generation begun, ended and answered, each written at
+// once and whole, so that it survives whatever happens to the process. A begin without an end was
+// killed.
 
 #include "base/time.hpp"
 #include "net/async.hpp"
@@ -28,6 +29,8 @@ public:
     std::uint64_t begin(std::string_view what, std::string_view prompt, std::int64_t seed,
                         std::string_view model);
     void end(std::uint64_t number, std::string_view outcome, int steps, std::size_t images);
+    // The body with which it is going to be answered.
+    void reply(std::uint64_t number, std::string_view body);
 
 private:
     int file_ = -1;
@@ -36,7 +39,7 @@ private:
     std::uint64_t running_ = 0; // 0: none
 };
 
-// 16 hex digits of the prompt's sha256, as the log names prompts.
-std::string prompt_hash(std::string_view prompt);
+// The first 16 hex digits of the sha256, as the log names prompts and replies.
+std::string short_hash(std::string_view text);
 
 } // namespace gateway::tools::simulator
