@@ -81,13 +81,13 @@ result<std::size_t> fault_files::read(int fd, char* into, std::size_t size, std:
 error_code fault_files::sync(int fd)
 {
     const auto ec = ask(call::sync);
-    return ec ? ec : real_.sync(fd);
+    return ec || !syncs_ ? ec : real_.sync(fd);
 }
 
 error_code fault_files::start_sync(int fd, std::uint64_t offset, std::uint64_t size)
 {
     const auto ec = ask(call::start_sync);
-    return ec ? ec : real_.start_sync(fd, offset, size);
+    return ec || !syncs_ ? ec : real_.start_sync(fd, offset, size);
 }
 
 error_code fault_files::truncate(int fd, std::uint64_t size)
@@ -161,7 +161,7 @@ error_code fault_files::make_folders(const std::filesystem::path& folder)
 error_code fault_files::sync_folder(const std::filesystem::path& folder)
 {
     const auto ec = ask(call::sync_folder);
-    return ec ? ec : real_.sync_folder(folder);
+    return ec || !syncs_ ? ec : real_.sync_folder(folder);
 }
 
 } // namespace gateway::test

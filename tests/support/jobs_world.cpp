@@ -36,6 +36,7 @@ jobs::submission a_job_with(core::model_set files)
 
 jobs_world::jobs_world() : journal(std::make_unique<test_journal>(time))
 {
+    files.skip_syncs();
     journal->set_delay(commit_time);
     build();
 }
@@ -80,11 +81,13 @@ void jobs_world::let_commits_pass()
         advance(commit_time);
 }
 
-void jobs_world::restart()
+void jobs_world::restart(std::size_t survivors)
 {
-    auto durable = journal->restarted();
+    auto durable = journal->crashed(survivors);
+    if (on_restart)
+        on_restart();
     jobs->stop_intake();
-    let_commits_pass();
+    run_until([] { return false; }, 3s); // whoever waits for the old journal gives up
     jobs.reset();
     health.reset();
     spool.reset();
@@ -93,7 +96,7 @@ void jobs_world::restart()
     build();
     std::optional<error_code> done;
     start(put(jobs->replay(), done));
-    let_commits_pass();
+    run_until([&] { return done.has_value(); }, 1min);
     if (!done || *done)
         throw std::runtime_error("replay did not end well");
 }

@@ -31,8 +31,9 @@ struct jobs_world : world {
     jobs_world();
     ~jobs_world();
 
-    // Throws the part away, as a crash would, and starts a new one over what is durable.
-    void restart();
+    // Throws the part away, as a crash would, and starts a new one over what is durable; of the
+    // writes on their way the first `survivors` are.
+    void restart(std::size_t survivors = 0);
 
     core::job submit(jobs::submission s = {});
     // Submits and expects a refusal.
@@ -53,7 +54,7 @@ struct jobs_world : world {
 
     temporary_folder folder;
     net::lane disk{"disk", 0};
-    fault_files files;
+    fault_files files; // syncs nothing
     std::unique_ptr<test_journal> journal;
     std::unique_ptr<store::spool> spool;
     store::health_limits room; // build() gives them on; look() sees what has become of the disk
@@ -61,6 +62,8 @@ struct jobs_world : world {
     jobs::limits limits;
     std::unique_ptr<jobs::jobs> jobs;
     std::uint64_t secrets = 1000;
+    // Ends whoever else works with `jobs`, before a restart throws it away.
+    std::function<void()> on_restart;
 
 private:
     void build();

@@ -208,23 +208,34 @@ answer scripted_webui::progress() const
 // --- jobs ---
 
 std::string scripted_webui::picture(const std::string& model, const std::string& sha256,
-                                    std::size_t size)
+                                    std::size_t size, const std::string& prompt)
 {
-    json::object info{{"prompt", "a cat"},
+    json::object info{{"prompt", prompt},
                       {"seed", 1},
                       {"sampler_name", "Euler"},
                       {"sd_model_name", model},
                       {"sd_model_hash", sha256.substr(0, 10)},
                       {"index_of_first_image", 0},
-                      {"infotexts", {"a cat\nSteps: 20, Sampler: Euler, Model: " + model}},
+                      {"infotexts", {prompt + "\nSteps: 20, Sampler: Euler, Model: " + model}},
                       {"job_timestamp", "20260101000000"},
                       {"version", "v1.10.1"}};
     if (sha256.empty())
         info["sd_model_hash"] = nullptr;
     std::string image = picture_start;
     image.append(size, 'A');
-    return R"({"images":[")" + image + R"("],"parameters":{"prompt":"a cat"},"info":)" +
-           json::serialize(json::value(json::serialize(info))) + "}";
+    const json::object parameters{{"prompt", prompt}};
+    return R"({"images":[")" + image + R"("],"parameters":)" + json::serialize(parameters) +
+           R"(,"info":)" + json::serialize(json::value(json::serialize(info))) + "}";
+}
+
+std::string scripted_webui::prompt_of(const heard& r)
+{
+    boost::system::error_code ec;
+    const auto body = json::parse(r.body, ec);
+    if (ec || !body.is_object())
+        return {};
+    const auto* prompt = body.as_object().if_contains("prompt");
+    return prompt != nullptr && prompt->is_string() ? std::string(prompt->as_string()) : "";
 }
 
 // Unknown names in override_settings are dropped without a word (webui.md §4.2).
@@ -266,7 +277,7 @@ answer scripted_webui::txt2img(const heard& r)
     for (const auto& c : checkpoints)
         if (c.file == selected)
             sha256 = c.sha256;
-    answer a(200, picture(stem_of(selected), sha256));
+    answer a(200, picture(stem_of(selected), sha256, 200, prompt_of(r)));
     a.held = done_;
     return a;
 }

@@ -62,7 +62,9 @@ public:
     fake_server& server() { return server_; }
     // A picture made with this model, as the WebUI sends it.
     static std::string picture(const std::string& model, const std::string& sha256 = {},
-                               std::size_t size = 200);
+                               std::size_t size = 200, const std::string& prompt = "a cat");
+    // What a job asks for.
+    static std::string prompt_of(const heard& r);
 
 private:
     answer handle(const heard& r);

@@ -429,8 +429,19 @@ void test_journal::release()
         held->come();
 }
 
-std::unique_ptr<test_journal> test_journal::restarted() const
+std::unique_ptr<test_journal> test_journal::crashed(std::size_t survivors)
 {
+    for (const auto& one : std::exchange(queue_, {})) {
+        if (one->happens && survivors > 0) {
+            --survivors;
+            apply(one->w);
+        }
+        one->answered = true;
+        one->answer = journal_errc::unknown;
+        one->done.come();
+    }
+    closed_ = true;
+    release();
     auto next = std::make_unique<test_journal>(time_);
     next->rows_ = rows_;
     next->last_key_ = last_key_;

@@ -59,8 +59,9 @@ public:
     const std::map<core::job_key, row>& rows() const { return rows_; }
     // The writes that took effect, in order.
     const std::vector<store::write>& history() const { return history_; }
-    // What a process that starts after this one was killed would open.
-    std::unique_ptr<test_journal> restarted() const;
+    // The process is killed: of the writes on their way the first `survivors` are durable, the
+    // others and all later ones never are, and nobody is told. Returns what the next process opens.
+    std::unique_ptr<test_journal> crashed(std::size_t survivors = 0);
 
 private:
     struct entry {
