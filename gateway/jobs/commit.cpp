@@ -17,8 +17,10 @@ net::task<error_code> commit_known(store::journal& journal, net::time_source& ti
         if (doubtful && ec == store::journal_errc::conflict)
             co_return error_code{};
         doubtful = doubtful || ec == store::journal_errc::unknown;
-        if (!doubtful || !ec || ec == store::journal_errc::closed)
+        if (!doubtful || !ec)
             co_return ec;
+        if (ec == store::journal_errc::closed)
+            co_return store::journal_errc::unknown; // the next start finds out
         log::error("it is not known whether a change was kept; asking again",
                    {{"error", ec.message()}});
         const auto stopped = co_await time.sleep_for(pause);
@@ -32,7 +34,8 @@ net::task<error_code> commit_surely(store::journal& journal, net::time_source& t
     for (;;) {
         auto copy = w;
         const auto ec = co_await commit_known(journal, time, std::move(copy));
-        if (!ec || ec == store::journal_errc::conflict || ec == store::journal_errc::closed)
+        if (!ec || ec == store::journal_errc::conflict || ec == store::journal_errc::closed ||
+            ec == store::journal_errc::unknown)
             co_return ec;
         log::error("what has happened could not be written; trying again",
                    {{"error", ec.message()}});
