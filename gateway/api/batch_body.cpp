@@ -35,14 +35,20 @@ net::task<result<std::size_t>> batch_body::read(std::span<char> into)
     co_return n;
 }
 
-// Until there is at least one whole line, or no more will come.
+// Until there is at least one whole line, or no more will come. What is there already goes into the
+// same window.
 net::task<error_code> batch_body::gather()
 {
-    while (lines_.empty() && !complete_) {
+    const auto wants_more = [this] {
+        return lines_.empty() || (lines_.size() < window && with_.client.connection->pending());
+    };
+    while (!complete_ && wants_more()) {
         const std::span<char> room(piece_);
-        const auto n = co_await with_.incoming.read(room);
-        if (!n)
+        const auto n = co_await with_.client.incoming->read(room);
+        if (!n && lines_.empty())
             co_return n.error();
+        if (!n)
+            break; // the next read says so again
         split({piece_.data(), *n});
         if (*n == 0) {
             complete_ = true;

@@ -16,11 +16,11 @@ class batch_body final : public net::body_source {
 public:
     static constexpr std::size_t window = 256; // lines
 
-    // `incoming` lives as long as the answer; `open` becomes false when the gateway stops.
+    // `client` lives as long as the answer; `open` becomes false when the gateway stops.
     struct parts {
         jobs::jobs& jobs;
         const api::intake& intake;
-        net::incoming_body& incoming;
+        const net::request& client;
         std::shared_ptr<bool> open;
     };
     batch_body(parts with, submission_facts facts, std::uint64_t line_limit);

@@ -100,7 +100,7 @@ net::task<net::response> native::batch(call c)
     net::response answer;
     answer.content_type = "application/x-ndjson";
     answer.source = std::make_shared<batch_body>(
-        batch_body::parts{with_.jobs, with_.intake, *c.request.incoming, open_},
+        batch_body::parts{with_.jobs, with_.intake, c.request, open_},
         submission_facts{jobs::door::batch, false, with_.intake.client_of(c.request)},
         with_.settings.jobs.run_body_limit);
     co_return answer;
