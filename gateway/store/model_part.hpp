@@ -118,6 +118,7 @@ struct model_writer::state {
     std::optional<std::uint64_t> announced; // size
     core::ranges claimed;                   // being written or written
     core::ranges written;
+    std::shared_ptr<net::arrival> last_put; // the write that is done last of those under way
     std::uint64_t size = 0;
     std::map<std::uint64_t, std::uint64_t> dirty_steps; // bytes per step not yet being written back
     sha256_sum hash;

@@ -148,7 +148,13 @@ net::task<error_code> model_writer::write(std::uint64_t offset, std::string_view
     auto work = [s, offset, bytes, steps = std::move(steps)] {
         return s->put(offset, bytes, steps);
     };
+    // One write of a file at a time: the kernel would let the others spin for its lock.
+    const auto mine = std::make_shared<net::arrival>();
+    const auto before = std::exchange(s->last_put, mine);
+    if (before)
+        co_await before->wait();
     auto ec = co_await s->owner->disk.run(std::move(work));
+    mine->come();
     co_await beside.join();
     if (hashes) {
         s->hashing = false;
