@@ -31,7 +31,7 @@ public:
     struct options {
         core::delivery_limits limits;
         duration timeout = std::chrono::seconds(30); // to connect, and to begin an answer
-        net::address_policy peers{.allow_private = false, .exempt_hosts = {}};
+        net::address_policy peers{.allow_private = false, .exempt_hosts = {}, .proxy = {}};
         std::vector<std::string> secrets; // "whsec_…"
     };
 
