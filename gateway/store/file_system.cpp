@@ -29,6 +29,16 @@ template <class Call> auto without_interruption(Call call)
     }
 }
 
+file_info info_of(const struct ::stat& s)
+{
+    const auto since_epoch =
+        std::chrono::seconds(s.st_mtim.tv_sec) + std::chrono::nanoseconds(s.st_mtim.tv_nsec);
+    return {static_cast<std::uint64_t>(s.st_size),
+            wall_time(std::chrono::duration_cast<wall_duration>(since_epoch)),
+            static_cast<std::uint64_t>(s.st_ino), static_cast<std::uint64_t>(s.st_dev),
+            S_ISDIR(s.st_mode)};
+}
+
 class system_files final : public file_system {
 public:
     result<int> open(const std::filesystem::path& file, int flags) override
@@ -95,15 +105,6 @@ public:
         return answer(::fallocate(fd, 0, 0, static_cast<off_t>(size)));
     }
 
-    error_code lock(int fd) override
-    {
-        const auto ec = answer(::flock(fd, LOCK_EX | LOCK_NB));
-        const bool none = ec == boost::system::errc::function_not_supported ||
-                          ec == boost::system::errc::operation_not_supported ||
-                          ec == boost::system::errc::no_lock_available;
-        return none ? error_code{} : ec;
-    }
-
     error_code rename(const std::filesystem::path& from, const std::filesystem::path& to) override
     {
         return answer(::rename(from.c_str(), to.c_str()));
@@ -124,12 +125,21 @@ public:
         struct ::stat s = {};
         if (::stat(file.c_str(), &s) != 0)
             return last_error();
-        const auto since_epoch =
-            std::chrono::seconds(s.st_mtim.tv_sec) + std::chrono::nanoseconds(s.st_mtim.tv_nsec);
-        return file_info{static_cast<std::uint64_t>(s.st_size),
-                         wall_time(std::chrono::duration_cast<wall_duration>(since_epoch)),
-                         static_cast<std::uint64_t>(s.st_ino), static_cast<std::uint64_t>(s.st_dev),
-                         S_ISDIR(s.st_mode)};
+        return info_of(s);
+    }
+
+    result<file_info> stat(int fd) override
+    {
+        struct ::stat s = {};
+        if (::fstat(fd, &s) != 0)
+            return last_error();
+        return info_of(s);
+    }
+
+    error_code lock(int fd, bool exclusive) override
+    {
+        const int how = exclusive ? LOCK_EX : LOCK_SH;
+        return answer(without_interruption([&] { return ::flock(fd, how | LOCK_NB); }));
     }
 
     // f_bavail, not f_bfree: some blocks are only for root (downloads.md §3.5).
@@ -196,6 +206,13 @@ private:
 result<std::size_t> file_system::read_cached(int, char*, std::size_t, std::uint64_t)
 {
     return make_error_code(boost::system::errc::operation_would_block);
+}
+
+bool has_no_locks(const error_code& ec)
+{
+    namespace errc = boost::system::errc;
+    return ec == errc::operation_not_supported || ec == errc::function_not_supported ||
+           ec == errc::no_lock_available || ec == errc::invalid_argument;
 }
 
 file_system& real_files()

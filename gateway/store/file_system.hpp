@@ -50,15 +50,16 @@ public:
     virtual error_code truncate(int fd, std::uint64_t size) = 0;
     // Reserves blocks (fallocate(2)); operation_not_supported where the file system cannot.
     virtual error_code allocate(int fd, std::uint64_t size) = 0;
-    // Takes the file for this process alone, until it is closed (flock(2)):
-    // resource_unavailable_try_again when another has it; success where there are no locks.
-    virtual error_code lock(int fd) = 0;
     virtual error_code rename(const std::filesystem::path& from,
                               const std::filesystem::path& to) = 0; // replaces
     virtual error_code link(const std::filesystem::path& from,
                             const std::filesystem::path& to) = 0; // fails when `to` exists
     virtual error_code remove(const std::filesystem::path& file) = 0;
     virtual result<file_info> stat(const std::filesystem::path& file) = 0;
+    virtual result<file_info> stat(int fd) = 0;
+    // For as long as the descriptor is open, without waiting (flock(2)); operation_would_block when
+    // somebody else has it, in this process or another; see has_no_locks() for the rest.
+    virtual error_code lock(int fd, bool exclusive) = 0;
     virtual result<std::uint64_t> free_bytes(const std::filesystem::path& folder) = 0; // for us
     virtual result<std::vector<folder_entry>> list(const std::filesystem::path& folder) = 0;
     // Creates the folder and those above it, as far as they are missing.
@@ -68,6 +69,9 @@ public:
 
 // The operating system's.
 file_system& real_files();
+
+// Whether lock() failed because this file system has no locks (downloads.md §3.8).
+bool has_no_locks(const error_code& ec);
 
 // The folder that a file lies in; "." for a bare name.
 std::filesystem::path folder_of(const std::filesystem::path& file);

@@ -102,7 +102,9 @@ error_code take_part(file_system& fs, const std::filesystem::path& part,
     auto opened = open_in(fs, part, fresh ? O_RDWR | O_CREAT : O_RDWR);
     if (!opened)
         return opened.error();
-    auto ec = fs.lock(opened->fd());
+    auto ec = fs.lock(opened->fd(), true);
+    if (has_no_locks(ec))
+        ec = {};
     if (!ec && fresh) {
         ec = fs.truncate(opened->fd(), 0);
         fs.remove(note_beside(part)); // it told of another file
@@ -201,6 +203,23 @@ net::task<file_result<model_writer>> model_files::open_part(std::filesystem::pat
     co_return model_writer(s);
 }
 
+std::vector<found_file> list_models(file_system& fs, const std::filesystem::path& folder)
+{
+    std::vector<found_file> all;
+    std::set<std::pair<std::uint64_t, std::uint64_t>> seen;
+    const auto found = [&](const std::filesystem::path& path) {
+        const auto extension = path.extension().string();
+        if (std::find(extensions.begin(), extensions.end(), extension) == extensions.end())
+            return;
+        const auto info = fs.stat(path);
+        if (info && !info->is_folder)
+            all.push_back({path, path.stem().string(), info->size, info->modified, info->device,
+                           info->inode});
+    };
+    walk(fs, folder, found, seen);
+    return all;
+}
+
 net::lane& model_files::slow_lane() { return impl_->hash; }
 
 net::task<result<std::string>> model_files::note(std::filesystem::path folder, std::string name)
@@ -214,18 +233,7 @@ net::task<result<std::string>> model_files::note(std::filesystem::path folder, s
 net::task<std::vector<found_file>> model_files::list(std::filesystem::path folder)
 {
     auto work = [self = impl_, folder = std::move(folder)] {
-        std::vector<found_file> all;
-        std::set<std::pair<std::uint64_t, std::uint64_t>> seen;
-        const auto found = [&](const std::filesystem::path& path) {
-            const auto extension = path.extension().string();
-            if (std::find(extensions.begin(), extensions.end(), extension) == extensions.end())
-                return;
-            const auto info = self->fs.stat(path);
-            if (info && !info->is_folder)
-                all.push_back({path, path.stem().string(), info->size, info->modified});
-        };
-        walk(self->fs, folder, found, seen);
-        return all;
+        return list_models(self->fs, folder);
     };
     co_return co_await impl_->disk.run(std::move(work));
 }

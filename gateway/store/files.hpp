@@ -75,7 +75,13 @@ struct found_file {
     std::string name; // stem
     std::uint64_t size = 0;
     wall_time modified{};
+    std::uint64_t volume = 0; // device
+    std::uint64_t inode = 0;
 };
+
+// Every model file below the folder (webui.md §5), links followed, in order of path; an empty list
+// when there is no such folder. Blocks.
+std::vector<found_file> list_models(file_system& fs, const std::filesystem::path& folder);
 
 class model_files {
 public:
@@ -91,8 +97,6 @@ public:
                                                 std::uint64_t size, std::vector<byte_range> have);
     // What was saved with a file that was kept; an error when there is none.
     net::task<result<std::string>> note(std::filesystem::path folder, std::string name);
-    // Every model file below the folder (webui.md §5), links followed, in order of path; an empty
-    // list when there is no such folder.
     net::task<std::vector<found_file>> list(std::filesystem::path folder);
     // Reads the whole file. operation_canceled soon after `stop` is asked for.
     net::task<result<std::string>> sha256_of(std::filesystem::path file, std::stop_token stop = {});

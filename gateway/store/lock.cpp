@@ -1,11 +1,9 @@
 #include "store/lock.hpp"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <random>
 #include <stdexcept>
 
@@ -51,13 +49,13 @@ std::filesystem::path lock_in(const std::filesystem::path& folder) { return fold
 // The pid in the file is for people; the lock is the kernel's, so none is left behind.
 void hold(const open_file& lock, const std::filesystem::path& folder, file_system& fs)
 {
-    if (::flock(lock.fd(), LOCK_EX | LOCK_NB) == 0)
-        return;
-    if (errno == EWOULDBLOCK)
+    const auto taken = fs.lock(lock.fd(), true);
+    if (taken == boost::system::errc::operation_would_block)
         refuse(folder, pid_in(fs, lock_in(folder)) + " is using it",
                "stop that one, or give another directory with --data-dir");
-    refuse(folder, "it cannot be locked (" + std::generic_category().message(errno) + ")",
-           "give one on a local disk with --data-dir");
+    if (taken)
+        refuse(folder, "it cannot be locked (" + taken.message() + ")",
+               "give one on a local disk with --data-dir");
 }
 
 } // namespace

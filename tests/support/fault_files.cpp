@@ -102,12 +102,6 @@ error_code fault_files::allocate(int fd, std::uint64_t size)
     return ec ? ec : real_.allocate(fd, size);
 }
 
-error_code fault_files::lock(int fd)
-{
-    const auto ec = ask(call::lock);
-    return ec ? ec : real_.lock(fd);
-}
-
 error_code fault_files::rename(const std::filesystem::path& from, const std::filesystem::path& to)
 {
     const auto ec = ask(call::rename);
@@ -132,6 +126,18 @@ result<store::file_info> fault_files::stat(const std::filesystem::path& file)
     if (ec)
         return ec;
     return real_.stat(file);
+}
+
+result<store::file_info> fault_files::stat(int fd)
+{
+    const auto ec = ask(call::stat);
+    return ec ? result<store::file_info>(ec) : real_.stat(fd);
+}
+
+error_code fault_files::lock(int fd, bool exclusive)
+{
+    const auto ec = ask(call::lock);
+    return ec ? ec : real_.lock(fd, exclusive);
 }
 
 result<std::uint64_t> fault_files::free_bytes(const std::filesystem::path& folder)

@@ -52,11 +52,12 @@ public:
     error_code start_sync(int fd, std::uint64_t offset, std::uint64_t size) override;
     error_code truncate(int fd, std::uint64_t size) override;
     error_code allocate(int fd, std::uint64_t size) override;
-    error_code lock(int fd) override;
     error_code rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
     error_code link(const std::filesystem::path& from, const std::filesystem::path& to) override;
     error_code remove(const std::filesystem::path& file) override;
     result<store::file_info> stat(const std::filesystem::path& file) override;
+    result<store::file_info> stat(int fd) override;
+    error_code lock(int fd, bool exclusive) override;
     result<std::uint64_t> free_bytes(const std::filesystem::path& folder) override;
     result<std::vector<store::folder_entry>> list(const std::filesystem::path& folder) override;
     error_code make_folders(const std::filesystem::path& folder) override;
