@@ -79,7 +79,7 @@ void jobs::restore(store::job_record& record, known_sets& known)
     if (record.job.state == core::job_state::in_queue)
         queue_.requeue(ticket_of(record.job));
     if (record.job.state == core::job_state::in_progress)
-        ++counters_.running;
+        count_running(record.job.models);
 }
 
 net::task<> jobs::close_crashed(std::vector<core::fence> open)

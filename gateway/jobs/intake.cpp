@@ -71,7 +71,7 @@ net::task<jobs::answer> jobs::submit(submission s)
     }
     auto& e = show(a, begun);
     queue_.release(a.job.input_bytes);
-    ++counters_.running;
+    count_running(begun.models);
     runner->got = lease_of(e, std::move(s.input));
     offers_.bump();
     if (runner->abandoned) {

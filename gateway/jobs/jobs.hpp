@@ -219,6 +219,8 @@ public:
     // The model sets that waiting jobs need, most urgent first.
     std::vector<core::set_id> wanted_models() const { return queue_.wanted(); }
     std::vector<core::job_key> waiting_for(core::set_id s) const { return queue_.waiting_for(s); }
+    // The model sets of running jobs, in no order.
+    std::vector<core::set_id> running_models() const;
     const core::model_sets& sets() const { return sets_; }
     // Moves on whenever wanted_models() may have changed.
     net::versions& demand() { return demand_; }
@@ -271,6 +273,8 @@ private:
     lease lease_of(entry& e, std::string input);
     net::task<error_code> commit_known(store::write w, bool doubtful = false);
     net::task<error_code> commit_surely(store::write w);
+    void count_running(core::set_id models);
+    void count_stopped(core::set_id models);
     void ended(entry& e, core::outcome last);
     // Model sets as replay meets them: jobs that want the same share one.
     using known_sets = std::map<std::shared_ptr<const core::model_set>, core::set_id>;
@@ -303,6 +307,7 @@ private:
     net::versions due_changed_;
     std::vector<std::shared_ptr<idle_runner>> idle_;
     key_register keys_;
+    std::unordered_map<core::set_id, std::size_t> running_sets_; // how many jobs run with each
     counters counters_;
     bool intake_ = true;
 };

@@ -111,7 +111,7 @@ net::task<std::optional<lease>> jobs::begin(core::scheduler::ticket t, std::stri
         co_return std::nullopt;
     }
     e->job = next;
-    ++counters_.running;
+    count_running(next.models);
     if (next.retries > 0)
         ++counters_.retried;
     if (e->more)
@@ -138,6 +138,29 @@ lease jobs::lease_of(entry& e, std::string input)
 }
 
 void jobs::offers_changed() { offers_.bump(); }
+
+void jobs::count_running(core::set_id models)
+{
+    ++counters_.running;
+    ++running_sets_[models];
+}
+
+void jobs::count_stopped(core::set_id models)
+{
+    --counters_.running;
+    const auto at = running_sets_.find(models);
+    if (--at->second == 0)
+        running_sets_.erase(at);
+}
+
+std::vector<core::set_id> jobs::running_models() const
+{
+    std::vector<core::set_id> all;
+    all.reserve(running_sets_.size());
+    for (const auto& [models, count] : running_sets_)
+        all.push_back(models);
+    return all;
+}
 
 core::feed& jobs::events(entry& e) const
 {
@@ -192,7 +215,7 @@ net::task<result<core::verdict>> jobs::complete(core::fence by, store::result_re
             spool_.discard(file);
         co_return ec;
     }
-    --counters_.running;
+    count_stopped(e->job.models);
     if (erased) {
         spool_.discard(file);
         e.gone();
@@ -248,7 +271,7 @@ net::task<error_code> jobs::end_attempt(core::fence by, core::outcome what, std:
     if (ec)
         co_return ec;
 
-    --counters_.running;
+    count_stopped(e->job.models);
     if (erased) {
         e.gone();
         forget(by.job);

@@ -436,6 +436,24 @@ BOOST_AUTO_TEST_CASE(stream_items_wait_until_they_are_acknowledged_and_never_pil
     BOOST_TEST(jobs->drain(job.key).items.size() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(the_models_of_running_jobs_are_known_until_the_last_of_them_has_ended)
+{
+    const core::model_ref lora{core::model_kind::lora, "style", "http://host/style", ""};
+    submit(a_job_with({lora}));
+    submit(a_job_with({lora}));
+    const auto set = jobs->wanted_models().front();
+    BOOST_TEST(jobs->running_models().empty());
+    const auto first = lease("webui-0");
+    const auto second = lease("webui-1");
+    BOOST_TEST(jobs->running_models() == std::vector{set}, boost::test_tools::per_element());
+    BOOST_TEST(jobs->wanted_models().empty());
+
+    complete(*first);
+    BOOST_TEST(jobs->running_models().size() == 1u);
+    end(*second, outcome::rejected);
+    BOOST_TEST(jobs->running_models().empty());
+}
+
 BOOST_AUTO_TEST_CASE(a_job_that_can_never_run_fails_while_it_waits)
 {
     const core::model_ref lora{core::model_kind::lora, "gone", "http://host/gone", ""};
