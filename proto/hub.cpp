@@ -194,6 +194,17 @@ bool is_transient(int status)
 
 } // namespace
 
+std::string_view to_text(hub from)
+{
+    switch (from) {
+    case hub::huggingface: return "huggingface";
+    case hub::civitai: return "civitai";
+    case hub::folder: return "folder";
+    case hub::other: return "other";
+    }
+    return "";
+}
+
 parsed<model_source> parse_model_source(std::string_view url, std::string_view endpoint)
 {
     const auto parts = split(url);

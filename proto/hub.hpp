@@ -21,6 +21,8 @@ enum class hub : std::uint8_t {
     other,
 };
 
+std::string_view to_text(hub from); // "huggingface", "civitai", "folder", "other"
+
 struct model_source {
     std::string url; // what to ask: /blob/ and /raw/ become /resolve/, ?token= is taken out
     hub from = hub::other;
