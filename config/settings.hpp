@@ -170,8 +170,11 @@ struct models_settings {
     model_policy policy = model_policy::strict;
     milliseconds after_download_settle = seconds(3);
     std::int64_t after_download_tries = 30;     // of the service gate
-    milliseconds unused_after = hours(30 * 24); // not in use yet
-    std::int64_t keep_most_used = 10;           // not in use yet
+    names pinned;                               // never deleted
+    bytes budget = 0;                           // of fetched and adopted files; 0: no limit
+    bytes min_free = 10 * gib;                  // on the disk
+    milliseconds unused_after = hours(30 * 24); // 0: files do not age
+    std::int64_t keep_most_used = 10;           // do not age either
 };
 
 struct download_settings {

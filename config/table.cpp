@@ -366,10 +366,16 @@ void add_models(std::vector<setting>& all)
              "After a download: how long a WebUI that does not list it is given to look again.")
         .add("after_download_tries", &t::after_download_tries, number(1, 10'000),
              "How often it is asked to look again before the jobs that need the file fail.")
+        .add("pinned", &t::pinned, list("names of model files"),
+             "Models that are never deleted, by name.")
+        .add("budget", &t::budget, size(0, 1024 * 1024 * gib),
+             "What fetched models may take; the least recently used go. 0: no limit.")
+        .add("min_free", &t::min_free, size(0, 1024 * 1024 * gib),
+             "Disk that is kept free, in the same way.")
         .add("unused_after", &t::unused_after, time(0ms, 3650 * day),
-             "Not in use yet: clean-up will remove what was not used for this long.")
+             "Fetched models that no job has named for this long are deleted. 0: never.")
         .add("keep_most_used", &t::keep_most_used, number(0, million),
-             "Not in use yet: clean-up will never remove this many of the most used.");
+             "Not so this many of the most used.");
 }
 
 void add_download(std::vector<setting>& all)

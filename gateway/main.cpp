@@ -2,6 +2,7 @@
 
 #include "app/serve.hpp"
 #include "config/settings.hpp"
+#include "tools/models.hpp"
 #include "tools/models_pull.hpp"
 #include "tools/simulate.hpp"
 #include "tools/store.hpp"
@@ -9,7 +10,9 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <functional>
 #include <iostream>
+#include <optional>
 
 namespace {
 
@@ -44,6 +47,7 @@ private:
             option->expected(0, 1);
         else
             option->expected(1);
+        option->allow_extra_args(false); // what follows may be an argument of the subcommand
         option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name("VALUE");
     }
 };
@@ -99,6 +103,53 @@ int check_store(const configuration& from)
     return tools::check_store(settings.settings.data.dir, std::cout);
 }
 
+// The subcommands of `models`.
+class model_commands {
+public:
+    model_commands(CLI::App& models, configuration& settings) : settings_(settings)
+    {
+        add(models, "list", "what is there", tools::list_models);
+        add(models, "verify", "read every file: are header and sha256 right?",
+            tools::verify_models);
+        add(models, "prune", "delete what is over the budget or unused (see [models])",
+            tools::prune_models);
+        add(models, "adopt", "let the gateway delete files that it did not fetch",
+            tools::adopt_models);
+        add(models, "pin", "never delete these",
+            [](auto& o, auto& s, auto& out) { return tools::pin_models(o, s, true, out); });
+        add(models, "unpin", "delete these when room is needed",
+            [](auto& o, auto& s, auto& out) { return tools::pin_models(o, s, false, out); });
+    }
+
+    // Nothing when none of them was asked for.
+    std::optional<int> run() const
+    {
+        for (const auto& [command, act] : all_) {
+            if (!*command)
+                continue;
+            const auto loaded = config::load_from_system(settings_.file, settings_.flags);
+            return loaded.ok() ? act(options_, loaded.settings, std::cout) : refuse(loaded);
+        }
+        return std::nullopt;
+    }
+
+private:
+    using action =
+        std::function<int(const tools::models_options&, const config::settings&, std::ostream&)>;
+
+    void add(CLI::App& models, const std::string& name, const std::string& help, action what)
+    {
+        auto* command = models.add_subcommand(name, help);
+        tools::add_models_flags(*command, options_, name);
+        settings_.add_to(*command);
+        all_.emplace_back(command, std::move(what));
+    }
+
+    configuration& settings_;
+    tools::models_options options_;
+    std::vector<std::pair<CLI::App*, action>> all_;
+};
+
 } // namespace
 
 int main(int argc, char** argv)
@@ -136,6 +187,7 @@ int main(int argc, char** argv)
     auto* pulling = models->add_subcommand("pull", "bring model files into the folders");
     tools::add_pull_flags(*pulling, pulled);
     settings.add_to(*pulling);
+    const model_commands model_files(*models, settings);
 
     CLI11_PARSE(program, argc, argv);
     if (*serving)
@@ -148,5 +200,7 @@ int main(int argc, char** argv)
         return check_store(settings);
     if (*pulling)
         return pull(settings, pulled);
+    if (const auto code = model_files.run())
+        return *code;
     return tools::simulate(simulated);
 }

@@ -69,6 +69,10 @@ void append_wait(std::string& out, object_writer& to, const job_wait& wait)
                 one.integer("total", static_cast<std::int64_t>(m.total));
             if (m.bytes_per_second > 0)
                 one.number("bytes_per_second", m.bytes_per_second);
+            if (const auto eta = m.eta_seconds())
+                one.number("eta_seconds", *eta);
+            if (!m.state.empty())
+                one.text("state", m.state);
             one.close();
         });
     inner.close();

@@ -29,6 +29,7 @@ constexpr std::array<entry, problem_count> catalogue{{
     {problem_code::endpoint_not_found, 404, false, "endpoint_not_found", "endpoint not found"},
     {problem_code::job_not_found, 404, false, "job_not_found", "job not found"},
     {problem_code::image_not_found, 404, false, "image_not_found", "no such image"},
+    {problem_code::model_not_found, 404, false, "model_not_found", "model not found"},
     {problem_code::method_not_allowed, 405, false, "method_not_allowed", "method not allowed"},
     {problem_code::not_for_queue, 400, false, "not_for_queue", "not allowed for QB API"},
     {problem_code::not_retryable, 400, false, "not_retryable",

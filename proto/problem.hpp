@@ -26,6 +26,7 @@ enum class problem_code : std::uint8_t {
     endpoint_not_found,  // 404 no such endpoint id
     job_not_found,       // 404 unknown, expired or purged
     image_not_found,     // 404 the job has no such image
+    model_not_found,     // 404 no such model file
     method_not_allowed,  // 405 the path exists, with another method
     not_for_queue,       // 400 a custom path on a queue endpoint
     not_retryable,       // 400 /retry of a job that has not failed
@@ -44,7 +45,7 @@ enum class problem_code : std::uint8_t {
     backend_unavailable, // 503 no WebUI can answer this now
 };
 
-constexpr std::size_t problem_count = 26;
+constexpr std::size_t problem_count = 27;
 
 struct problem {
     problem_code code = problem_code::internal;

@@ -23,7 +23,9 @@ doors::doors(parts with)
       native_({with.jobs, intake_, with.backends, with.models, with.time, with.settings}),
       deliveries_({with.jobs, with.settings}),
       ops_({with.jobs, with.backends, with.settings, metrics_, std::move(with.checks)}),
-      router_(together({runpod_.routes(), native_.routes(), deliveries_.routes(), ops_.routes()}),
+      models_({with.library, with.library_changes, with.time, with.settings}),
+      router_(together({runpod_.routes(), native_.routes(), deliveries_.routes(), models_.routes(),
+                        ops_.routes()}),
               keys(with.settings.auth), with.random, with.settings.server.body_limit,
               origins(with.settings)),
       health_(ops_.health_routes(), keys(with.settings.auth), with.random,
@@ -44,6 +46,7 @@ void doors::drain()
     runpod_.release_held();
     native_.release_held();
     ops_.draining();
+    models_.draining();
 }
 
 } // namespace gateway::api

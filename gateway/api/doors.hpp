@@ -3,6 +3,7 @@
 // All the doors behind one service: what the program gives to net::server.
 
 #include "api/deliveries.hpp"
+#include "api/models.hpp"
 #include "api/native.hpp"
 #include "api/ops.hpp"
 #include "api/router.hpp"
@@ -27,6 +28,8 @@ public:
         std::vector<check> checks;
         std::function<const net::loop_stats*()> loop; // for /metrics
         const core::webhooks_port* webhooks = nullptr;
+        core::library_port* library = nullptr; // without one there is no /api/v1/models
+        net::versions* library_changes = nullptr;
     };
 
     explicit doors(parts with);
@@ -49,6 +52,7 @@ private:
     native native_;
     deliveries deliveries_;
     ops ops_;
+    models models_;
     api::router router_;
     api::router health_;
 };

@@ -159,15 +159,29 @@ void add_backends(std::vector<MetricFamily>& all, const core::backends_port& por
 
 void add_models(std::vector<MetricFamily>& all, const core::model_counts& n)
 {
-    gauge(all, "cache_models", "Model files at hand")
+    gauge(all, "cache_files", "Model files at hand")
         .value(n.checkpoints, {{"kind", "checkpoint"}})
-        .value(n.loras, {{"kind", "lora"}});
+        .value(n.loras, {{"kind", "lora"}})
+        .value(n.embeddings, {{"kind", "embedding"}})
+        .value(n.vaes, {{"kind", "vae"}});
     gauge(all, "cache_bytes", "Bytes of the model files at hand").value(n.bytes);
+    auto evictions = counter(all, "cache_evictions_total", "Model files deleted, by reason");
+    for (const auto& [reason, count] : n.evictions)
+        evictions.value(count, {{"reason", reason}});
+    counter(all, "cache_evicted_bytes_total", "Bytes of the model files deleted")
+        .value(n.evicted_bytes);
     gauge(all, "downloads_active", "Model files being fetched").value(n.downloads_active);
     counter(all, "downloads_total", "Model files fetched, or not")
         .value(n.downloads_done, {{"outcome", "done"}})
-        .value(n.downloads_failed, {{"outcome", "failed"}});
-    counter(all, "download_bytes_total", "Bytes of model files fetched").value(n.downloaded_bytes);
+        .value(n.downloads_failed, {{"outcome", "failed"}})
+        .value(n.downloads_cancelled, {{"outcome", "cancelled"}})
+        .value(n.files_shared, {{"outcome", "shared"}});
+    auto bytes = counter(all, "download_bytes_total", "Bytes of model files fetched, by source");
+    for (const auto& [from, count] : n.downloaded_bytes)
+        bytes.value(count, {{"host_class", from}});
+    if (!n.download_seconds.empty())
+        histogram(all, "download_seconds", "How long fetching a model file took")
+            .histogram(core::download_bounds, n.download_seconds, n.download_seconds_sum);
 }
 
 void add_health(std::vector<MetricFamily>& all, const store::health& now)

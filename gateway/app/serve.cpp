@@ -83,6 +83,9 @@ private:
     store::health store_health_{data_.folder(),
                                 {time_, disk_, *journal_, spool_},
                                 {settings_.data.min_free, settings_.jobs.max_spool_bytes}};
+    store::shared_files shared_{store::real_files(), disk_};
+    work::registry registry_{loop_.ex(), store::real_files(), disk_, time_,
+                             registry_options(settings_, data_.folder())};
     jobs::jobs jobs_{loop_.ex(),
                      time_,
                      *journal_,
@@ -107,18 +110,23 @@ private:
 program::program(config::loaded loaded)
     : loaded_(std::move(loaded)),
       models_(loop_.ex(),
-              {jobs_, http_, time_, files_, [this] { return random_.fraction(); },
+              {jobs_, http_, time_, files_, shared_, registry_,
+               [this] { return random_.fraction(); },
                [this](const core::model_ref& file) { return fleet_.lists(file); },
                [this](bool checkpoints, bool loras) { fleet_.files_arrived(checkpoints, loras); },
-               [this] { return fleet_.anyone_ready(); }, [this] { return fleet_.looks(); }},
+               [this] { return fleet_.anyone_ready(); }, [this] { return fleet_.looks(); },
+               [this](const core::model_ref& file) { return fleet_.listed_by(file); },
+               [this] { return fleet_.loaded(); }},
               model_options(settings_)),
       fleet_(loop_.ex(),
              {http_, *dialer_, time_, disk_, jobs_, spool_, models_,
               [this](const core::model_ref& file) { return models_.waived(file); },
-              [this](const core::model_ref& file) { return models_.doubtful(file); }},
+              [this](const core::model_ref& file) { return models_.doubtful(file); },
+              [this](const core::model_set& files) { models_.used(files); }},
              backend_options(settings_, webui_urls()), runner_options(settings_)),
       doors_({jobs_, fleet_, &models_, journal_.get(), &spool_, &store_health_, time_, disk_,
-              settings_, random_, checks(), [this] { return &loop_.stats(); }, &webhooks_}),
+              settings_, random_, checks(), [this] { return &loop_.stats(); }, &webhooks_, &models_,
+              &models_.changes()}),
       server_(loop_.ex(), time_, wheel_, doors_.service(), server_limits(settings_.server)),
       health_(loop_.ex(), time_, wheel_, doors_.health(), server_limits(settings_.server))
 {

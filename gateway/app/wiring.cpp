@@ -131,6 +131,15 @@ work::runner::options runner_options(const config::settings& from)
     return o;
 }
 
+work::registry::options registry_options(const config::settings& from,
+                                         const std::filesystem::path& data_folder)
+{
+    work::registry::options o;
+    o.file = std::filesystem::path(from.models.dir) / work::registry_name;
+    o.verified = data_folder / "verified.json";
+    return o;
+}
+
 work::model_library::options model_options(const config::settings& from)
 {
     const auto& d = from.download;
@@ -140,6 +149,11 @@ work::model_library::options model_options(const config::settings& from)
     o.lenient = from.models.policy == config::model_policy::lenient;
     o.listing_interval = from.models.after_download_settle;
     o.listing_tries = static_cast<int>(from.models.after_download_tries);
+    o.pinned.insert(from.models.pinned.begin(), from.models.pinned.end());
+    o.eviction.budget = from.models.budget;
+    o.eviction.min_free = from.models.min_free;
+    o.eviction.unused_after = from.models.unused_after;
+    o.eviction.keep_most_used = static_cast<std::size_t>(from.models.keep_most_used);
     o.files_at_once = static_cast<std::size_t>(d.files_at_once);
     o.fetch = work::fetch_options_from(d);
     o.limit_of = {d.max_checkpoint, d.max_lora, d.max_embedding, d.max_vae};

@@ -19,6 +19,8 @@ jobs::limits job_limits(const config::settings& from);
 std::vector<work::backend_driver::options> backend_options(const config::settings& from,
                                                            const std::vector<std::string>& urls);
 work::runner::options runner_options(const config::settings& from);
+work::registry::options registry_options(const config::settings& from,
+                                         const std::filesystem::path& data_folder);
 work::model_library::options model_options(const config::settings& from);
 work::webhooks::options webhook_options(const config::settings& from);
 

@@ -2,13 +2,16 @@
 
 #include "base/ids.hpp"
 #include "base/log.hpp"
+#include "base/redact.hpp"
 #include "base/text.hpp"
 #include "net/loop.hpp"
 #include "net/resolver.hpp"
 #include "proto/text.hpp"
 #include "proto/webui_job.hpp"
 #include "store/sha256.hpp"
+#include "store/shared_files.hpp"
 #include "work/fetch_settings.hpp"
+#include "work/registry.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -29,6 +32,7 @@ using namespace std::chrono_literals;
 constexpr int interrupted_exit = 130;
 constexpr auto on_a_terminal = 200ms;
 constexpr auto in_a_file = 5s;
+constexpr auto claim_interval = 2s;
 
 // One machine and user goes on with its own partial files; 8 hex digits, as store wants them.
 std::string owner()
@@ -79,6 +83,9 @@ public:
 private:
     net::task<> main();
     net::task<> fetch_one(item& one);
+    net::task<store::shared_lock> claimed(const item& one, std::filesystem::path folder);
+    net::task<> remember(const core::model_ref& file, const work::fetched_file& got,
+                         std::filesystem::path folder);
     net::task<> show();
     void show_once();
     void tell_stats();
@@ -97,6 +104,7 @@ private:
         net::make_dialer(names_, time_, wheel_, {settings_.net.ca_file});
     net::client http_{*dialer_, time_, wheel_};
     store::model_files files_{store::real_files(), disk_, hash_, owner()};
+    store::shared_files shared_{store::real_files(), disk_};
     work::fetcher fetcher_{
         loop_.ex(), http_, time_, files_, work::fetch_options_from(settings_.download), [this] {
             return random_.fraction();
@@ -170,12 +178,14 @@ net::task<> puller::fetch_one(item& one)
                             work::size_limit_from(settings_.download, one.file.kind),
                             stop_.get_token()};
     const auto folder = order.folder;
+    const auto claim = co_await claimed(one, folder);
     const auto done = co_await fetcher_.fetch(std::move(order), one.progress);
     if (terminal_)
         std::cerr << "\r\033[K";
     if (done) {
         std::cout << (folder / done->file_name).string() << ' ' << done->size << " bytes sha256 "
                   << done->sha256 << std::endl;
+        co_await remember(one.file, *done, folder);
     } else {
         std::cerr << done.error().reason << std::endl;
         exit_code_ = 1;
@@ -183,6 +193,46 @@ net::task<> puller::fetch_one(item& one)
     one.done = true;
     --running_;
     changes_.bump();
+}
+
+// The right to fetch it, once no gateway is at it; fetched by then, it is compared and left.
+net::task<store::shared_lock> puller::claimed(const item& one, std::filesystem::path folder)
+{
+    for (int tries = 1; !stop_.stop_requested(); ++tries) {
+        auto claim = co_await shared_.claim(folder, one.file.name);
+        if (!claim)
+            break; // the transfer says what is wrong with the folder
+        if (*claim)
+            co_return std::move(*claim);
+        if (tries == 1)
+            std::cerr << "another process fetches " << one.file.name << "; waiting for it"
+                      << std::endl;
+        const auto ec = co_await time_.sleep_for(claim_interval);
+        if (ec)
+            break;
+    }
+    co_return store::shared_lock();
+}
+
+// Gateways may delete it when room is needed, as if they had fetched it.
+net::task<> puller::remember(const core::model_ref& file, const work::fetched_file& got,
+                             std::filesystem::path folder)
+{
+    core::model_change change;
+    auto& record = change.came.emplace();
+    record.url = redact(file.url);
+    record.path = (folder / got.file_name).string();
+    record.sha256 = got.sha256;
+    record.size = got.size;
+    record.downloaded = time_.wall();
+    core::model_changes changes;
+    changes[{file.kind, file.name}] = std::move(change);
+    const auto registry = std::filesystem::path(settings_.models.dir) / work::registry_name;
+    const auto done = co_await work::merge_when_free(store::real_files(), disk_, time_, registry,
+                                                     std::move(changes));
+    if (done.busy || done.ec)
+        std::cerr << "the registry " << registry.string() << " cannot be written: "
+                  << (done.busy ? "another process is at it" : done.ec.message()) << std::endl;
 }
 
 net::task<> puller::show()

@@ -31,7 +31,8 @@ fleet::fleet(net::executor ex, parts uses, std::vector<backend_driver::options> 
         drivers_.push_back(std::make_unique<backend_driver>(ex, driving, std::move(options)));
         runners_.push_back(std::make_unique<runner>(
             *drivers_.back(),
-            runner::parts{uses.jobs, uses.spool, uses.time, uses.models, stopping_}, running));
+            runner::parts{uses.jobs, uses.spool, uses.time, uses.models, stopping_, uses.used},
+            running));
     }
 }
 
@@ -103,6 +104,27 @@ bool fleet::lists(const core::model_ref& file) const
     return std::any_of(drivers_.begin(), drivers_.end(), [&file](const auto& driver) {
         return driver->offers().resolve(file).result == core::model_resolution::kind::found;
     });
+}
+
+std::vector<std::string> fleet::listed_by(const core::model_ref& file) const
+{
+    std::vector<std::string> names;
+    for (const auto& driver : drivers_) {
+        if (driver->offers().resolve(file).result == core::model_resolution::kind::found)
+            names.push_back(driver->name());
+    }
+    return names;
+}
+
+std::vector<std::string> fleet::loaded() const
+{
+    std::vector<std::string> titles;
+    for (const auto& driver : drivers_) {
+        auto title = driver->status().checkpoint;
+        if (!title.empty())
+            titles.push_back(std::move(title));
+    }
+    return titles;
 }
 
 bool fleet::anyone_ready() const

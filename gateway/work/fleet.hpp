@@ -23,8 +23,9 @@ public:
         jobs::jobs& jobs;
         store::spool& spool;
         const core::models_port& models;
-        std::function<bool(const core::model_ref&)> waived;   // backend_driver::parts
-        std::function<bool(const core::model_ref&)> doubtful; // the same
+        std::function<bool(const core::model_ref&)> waived;    // backend_driver::parts
+        std::function<bool(const core::model_ref&)> doubtful;  // the same
+        std::function<void(const core::model_set&)> used = {}; // runner::parts
     };
 
     // Throws std::invalid_argument when a URL is wrong.
@@ -44,6 +45,11 @@ public:
     std::uint64_t looks() const;
     // Whether any WebUI that is up lists this file by itself.
     bool lists(const core::model_ref& file) const;
+
+    // The names of those that do.
+    std::vector<std::string> listed_by(const core::model_ref& file) const;
+    // The checkpoints that are loaded, as the WebUIs name them and as far as known.
+    std::vector<std::string> loaded() const;
 
     // Whether one WebUI's lists are known.
     bool anyone_ready() const;

@@ -1,19 +1,37 @@
 #include "work/models.hpp"
 
 #include "base/log.hpp"
-#include "base/text.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gateway::work {
 
 namespace {
+
 // Beside every change of demand: failures are forgotten and lists looked at again this often.
 constexpr auto look_again = std::chrono::seconds(1);
-// A partial file that nobody has written to for so long is not taken up again (downloads.md §8).
-constexpr auto partials_kept = std::chrono::hours(24);
+// A long queue is not gone through at every submission: so much of a pause for each of its sets.
+constexpr auto pause_per_set = std::chrono::microseconds(20);
+// An entry that stands for nothing is kept a little for those who ask about it.
+constexpr auto keep_entry = std::chrono::minutes(10);
 
 bool is_lora(const core::model_ref& file) { return file.kind == core::model_kind::lora; }
+
+std::string called(const core::model_ref& file)
+{
+    return "the " + std::string(core::to_text(file.kind)) + " '" + file.name + "'";
+}
+
+// "sub/Foo.safetensors [0123456789]" → "Foo" (webui.md §4.1)
+std::string stem_of(std::string_view title)
+{
+    const auto bracket = title.rfind(" [");
+    if (bracket != std::string_view::npos && title.ends_with(']'))
+        title = title.substr(0, bracket);
+    return std::filesystem::path(title).stem().string();
+}
+
 } // namespace
 
 const std::filesystem::path& model_library::folders::of(core::model_kind kind) const
@@ -42,19 +60,41 @@ model_library::model_library(net::executor ex, parts uses, options chosen)
     : uses_(std::move(uses)),
       options_(std::move(chosen)),
       fetcher_(ex, uses_.http, uses_.time, uses_.files, options_.fetch, uses_.random),
+      failures_(options_.failures),
       changes_(ex)
 {
+    counts_.download_seconds.resize(core::download_bounds.size() + 1);
+    for (const auto* reason : {"unused", "disk", "budget", "asked"})
+        counts_.evictions[reason] = 0;
 }
 
 net::task<> model_library::run()
 {
     const auto ex = co_await net::current_executor();
-    net::task_group transfers(ex);
+    net::task_group children(ex);
+    co_await uses_.registry.load();
+    children.spawn(uses_.registry.run());
     co_await look_around();
+    auto next_look = uses_.time.now() + options_.look_interval;
+    auto next_clean = uses_.time.now() + options_.clean_interval;
+    bool cleaned = false;
     for (;;) {
         const auto demand = uses_.jobs.demand().current();
         const auto changes = changes_.current();
-        co_await reconcile(transfers);
+        co_await reconcile(children);
+        const auto now = uses_.time.now();
+        if (now >= next_look) {
+            next_look = now + options_.look_interval;
+            co_await look_around();
+        }
+        // The first time as soon as it is known which checkpoints are loaded.
+        const bool is_first = !cleaned && uses_.anyone_ready();
+        if (now >= next_clean || is_first || is_short_of_room() || !doomed_.empty()) {
+            next_clean = now + options_.clean_interval;
+            cleaned = true;
+            tidy();
+            co_await clean();
+        }
         const bool unchanged =
             demand == uses_.jobs.demand().current() && changes == changes_.current();
         if (unchanged)
@@ -63,50 +103,28 @@ net::task<> model_library::run()
         if (stopped)
             break;
     }
-    transfers.cancel();
-    co_await transfers.join();
+    children.cancel();
+    co_await children.join();
 }
 
-// What is in the folders already.
-net::task<> model_library::look_around()
+void model_library::changed()
 {
-    for (const auto kind : {core::model_kind::checkpoint, core::model_kind::lora,
-                            core::model_kind::embedding, core::model_kind::vae}) {
-        const auto folder = options_.folders.of(kind);
-        const auto swept =
-            co_await uses_.files.sweep_partials(folder, uses_.time.wall() - partials_kept);
-        if (swept > 0)
-            log::info("partial downloads removed", {{"folder", folder.string()}, {"files", swept}});
-        const auto found = co_await uses_.files.list(folder);
-        for (const auto& file : found) {
-            auto& e = entries_[{kind, file.name}];
-            e.status = status::present;
-            e.until = uses_.time.now() + options_.listing_interval; // it may be reading just now
-            e.path = file.path;
-            e.size = file.size;
-            count({kind, file.name, "", ""}, file.size);
-        }
-    }
-}
-
-void model_library::count(const core::model_ref& file, std::uint64_t size)
-{
-    counts_.bytes += size;
-    if (file.kind == core::model_kind::checkpoint)
-        ++counts_.checkpoints;
-    if (is_lora(file))
-        ++counts_.loras;
+    changes_.bump();
+    uses_.jobs.demand().bump();
+    uses_.jobs.offers_changed();
 }
 
 // --- what waiting jobs need ---
 
-net::task<> model_library::reconcile(net::task_group& transfers)
+net::task<> model_library::reconcile(net::task_group& children)
 {
-    for (const auto set : uses_.jobs.wanted_models()) {
+    mark_needed();
+    const auto sets = uses_.jobs.wanted_models();
+    for (const auto set : sets) {
         const auto files = uses_.jobs.sets().at(set);
         std::string hopeless;
         for (const auto& file : files) {
-            auto why = settle(file, transfers);
+            auto why = settle(file, children);
             if (options_.lenient)
                 waive(file, why);
             else if (hopeless.empty())
@@ -115,50 +133,134 @@ net::task<> model_library::reconcile(net::task_group& transfers)
         if (!hopeless.empty())
             co_await fail(set, std::move(hopeless));
     }
+    for (auto at = wishes_.begin(); at != wishes_.end();) {
+        const auto why = settle(at->second, children);
+        const auto& e = entries_[at->first];
+        const bool held = e.status == status::present && (e.hold || e.cannot_hold);
+        const bool told = e.asked > 0 || uses_.listed(at->second) || !uses_.anyone_ready();
+        const bool there =
+            (held && told) || (e.status == status::absent && uses_.listed(at->second));
+        const bool over = there || !why.empty();
+        at = over ? wishes_.erase(at) : std::next(at);
+    }
+    stop_unwanted();
+    if (sets.size() * pause_per_set > std::chrono::milliseconds(1)) {
+        const auto ec = co_await uses_.time.sleep_for(sets.size() * pause_per_set);
+        (void)ec; // run() notices
+    }
 }
 
-std::string model_library::settle(const core::model_ref& file, net::task_group& transfers)
+// What runs and what is loaded is needed as much as what jobs wait for.
+void model_library::mark_needed()
+{
+    const auto now = uses_.time.now();
+    for (const auto set : uses_.jobs.running_models()) {
+        for (const auto& file : uses_.jobs.sets().at(set)) {
+            const auto at = entries_.find({file.kind, file.name});
+            if (at != entries_.end())
+                at->second.wanted = now;
+        }
+    }
+    for (const auto& title : uses_.loaded()) {
+        const auto at = entries_.find({core::model_kind::checkpoint, stem_of(title)});
+        if (at != entries_.end())
+            at->second.wanted = now;
+    }
+}
+
+// Jobs are cancelled and sent again: a moment without them stops nothing.
+void model_library::stop_unwanted()
+{
+    for (auto& [file, e] : entries_) {
+        if (e.status == status::fetching && uses_.time.now() - e.wanted > options_.linger)
+            e.stop.request_stop();
+    }
+}
+
+std::string model_library::settle(const core::model_ref& file, net::task_group& children)
 {
     auto& e = entries_[{file.kind, file.name}];
+    e.wanted = uses_.time.now();
     switch (e.status) {
     case status::fetching:
-    case status::verifying: return {};
-    case status::present: return settle_present(file, e, transfers);
-    case status::failed:
-        if (uses_.time.now() < e.until && e.failed_for == file)
-            return e.reason;
-        e.status = status::absent;
+    case status::verifying:
+    case status::removing: return {};
+    case status::elsewhere:
+        if (uses_.time.now() < e.until)
+            return {};
         break;
+    case status::present: return settle_present(file, e, children);
+    case status::failed:
     case status::absent: break;
     }
-    if (uses_.listed(file))
+    return settle_absent(file, e, children);
+}
+
+std::string model_library::settle_absent(const core::model_ref& file, entry& e,
+                                         net::task_group& children)
+{
+    if (auto why = failures_.reason(failure_key(file), uses_.time.now()))
+        return std::move(*why);
+    const bool listed = uses_.listed(file);
+    e.removed = e.removed && listed;
+    if (listed && !e.removed)
         return {};
     if (file.url.empty())
-        return uses_.anyone_ready()
-                   ? "no WebUI lists the " + std::string(core::to_text(file.kind)) + " '" +
-                         file.name + "', and the job gives no url for it"
+        return uses_.anyone_ready() && !listed
+                   ? "no WebUI lists " + called(file) + ", and the job gives no url for it"
                    : "";
-    if (counts_.downloads_active >= options_.files_at_once)
+    auto source = source_of(file);
+    if (const auto* there = same_content(file, source)) {
+        e.status = status::fetching;
+        e.progress = {};
+        e.stop = {};
+        e.source = std::move(source);
+        e.wanted_sha256 = file.sha256;
+        children.spawn(link_one(file, there->found.path, there->sha256));
+        return {};
+    }
+    if (counts_.downloads_active >= options_.files_at_once || is_under_way(file, source))
         return {};
     e.status = status::fetching;
+    e.progress = {};
+    e.stop = {};
+    e.source = std::move(source);
+    e.wanted_sha256 = file.sha256;
     ++counts_.downloads_active;
-    transfers.spawn(fetch_one(file));
+    children.spawn(fetch_one(file));
     return {};
 }
 
 std::string model_library::settle_present(const core::model_ref& file, entry& e,
-                                          net::task_group& transfers)
+                                          net::task_group& children)
 {
     if (!file.sha256.empty() && e.sha256.empty()) {
+        if (auto why = failures_.reason(failure_key(file), uses_.time.now()))
+            return std::move(*why);
         e.status = status::verifying;
-        transfers.spawn(verify_one(file));
+        children.spawn(verify_one(file));
         return {};
     }
     if (!e.sha256.starts_with(file.sha256))
-        return "the " + std::string(core::to_text(file.kind)) + " '" + file.name +
-               "' is there with another content (sha256 " + e.sha256 + ", the job says " +
-               file.sha256 + "); give it another name";
-    if (uses_.listed(file) || !uses_.anyone_ready()) {
+        return called(file) + " is there with another content (sha256 " + e.sha256 +
+               ", the job says " + file.sha256 + "); give it another name";
+    if (!e.hold && !e.cannot_hold) {
+        if (!e.holding) {
+            e.holding = true;
+            children.spawn(hold_one({file.kind, file.name}));
+        }
+        return {};
+    }
+    return settle_listing(file, e);
+}
+
+std::string model_library::settle_listing(const core::model_ref& file, entry& e)
+{
+    if (e.back && e.asked > 0 && uses_.looks() != e.looks) {
+        e.back = false;
+        uses_.jobs.offers_changed();
+    }
+    if ((uses_.listed(file) && !e.back) || !uses_.anyone_ready()) {
         e.asked = 0;
         return {};
     }
@@ -172,7 +274,8 @@ std::string model_library::settle_present(const core::model_ref& file, entry& e,
         return {};
     }
     e.asked = 0; // asked again for the next job
-    return "'" + e.path.filename().string() + "' lies in " + e.path.parent_path().string() +
+    const auto& path = e.found.path;
+    return "'" + path.filename().string() + "' lies in " + path.parent_path().string() +
            ", but no WebUI lists it: that is not the folder it reads (models.dir, or the WebUI's "
            "--ckpt-dir and --lora-dir)";
 }
@@ -205,83 +308,65 @@ bool model_library::waived(const core::model_ref& file) const
 
 bool model_library::doubtful(const core::model_ref& file) const
 {
-    if (file.sha256.empty())
-        return false;
     const auto at = entries_.find({file.kind, file.name});
-    if (at == entries_.end())
+    if (at == entries_.end() || at->second.waived)
         return false;
     const auto& e = at->second;
-    const bool there = e.status == status::present || e.status == status::verifying;
-    return there && !(e.sha256.size() >= file.sha256.size() && e.sha256.starts_with(file.sha256));
+    if (!is_on_disk(e))
+        return e.removed;
+    if (e.status == status::removing || e.back || (!e.hold && !e.cannot_hold))
+        return true;
+    return !(e.sha256.size() >= file.sha256.size() && e.sha256.starts_with(file.sha256));
 }
 
-// --- transfers ---
-
-net::task<> model_library::fetch_one(core::model_ref file)
+void model_library::used(const core::model_set& files)
 {
-    log::info("download begins",
-              {{"kind", core::to_text(file.kind)}, {"file", file.name}, {"url", file.url}});
-    const auto began = uses_.time.now();
-    auto& e = entries_[{file.kind, file.name}]; // entries are never erased
-    fetch_order order{file, options_.folders.of(file.kind), options_.limit_of.of(file.kind)};
-    auto done = co_await fetcher_.fetch(std::move(order), e.progress);
-    --counts_.downloads_active;
-    if (done) {
-        e.status = status::present;
-        e.path = options_.folders.of(file.kind) / done->file_name;
-        e.size = done->size;
-        e.sha256 = done->sha256;
-        e.asked = 0;
-        e.until = uses_.time.now(); // the WebUIs are told at once
-        ++counts_.downloads_done;
-        counts_.downloaded_bytes += done->size;
-        count(file, done->size);
-        log::info("download done", {{"file", done->file_name},
-                                    {"bytes", done->size},
-                                    {"took", format_duration(uses_.time.now() - began)}});
-    } else {
-        e.status = status::failed;
-        e.reason = done.error().reason;
-        e.failed_for = file;
-        e.until = uses_.time.now() + (done.error().permanent ? options_.remember_failure
-                                                             : options_.remember_passing_failure);
-        ++counts_.downloads_failed;
-        log::error("download failed", {{"file", file.name}, {"reason", e.reason}});
-    }
-    changes_.bump();
-    uses_.jobs.demand().bump();
-    uses_.jobs.offers_changed();
-}
-
-net::task<> model_library::verify_one(core::model_ref file)
-{
-    auto& e = entries_[{file.kind, file.name}];
-    const auto sum = co_await uses_.files.sha256_of(e.path);
-    if (sum) {
-        e.sha256 = *sum;
-        e.status = status::present;
-    } else {
-        e.status = status::failed;
-        e.reason = "'" + e.path.string() + "' cannot be read: " + sum.error().message();
-        e.failed_for = file;
-        e.until = uses_.time.now() + options_.remember_passing_failure;
-    }
-    changes_.bump();
-    uses_.jobs.demand().bump();
-    uses_.jobs.offers_changed();
-}
-
-std::vector<core::model_wait> model_library::missing(core::set_id set) const
-{
-    std::vector<core::model_wait> waits;
-    for (const auto& file : uses_.jobs.sets().at(set)) {
+    for (const auto& file : files) {
         const auto at = entries_.find({file.kind, file.name});
-        if (at == entries_.end() || at->second.status == status::present)
+        if (at == entries_.end() || !is_on_disk(at->second))
             continue;
-        const auto& p = at->second.progress;
-        waits.push_back({file.name, p.bytes, p.total, p.bytes_per_second});
+        core::model_change use;
+        use.uses = 1;
+        use.used = uses_.time.wall();
+        uses_.registry.note(at->first, std::move(use));
     }
-    return waits;
+}
+
+bool model_library::is_on_disk(const entry& e)
+{
+    return e.status == status::present || e.status == status::verifying ||
+           e.status == status::removing;
+}
+
+bool model_library::is_loaded(const key& file) const
+{
+    if (file.kind != core::model_kind::checkpoint)
+        return false;
+    const auto titles = uses_.loaded();
+    return std::any_of(titles.begin(), titles.end(),
+                       [&](const auto& title) { return stem_of(title) == file.name; });
+}
+
+bool model_library::is_needed(const entry& e) const
+{
+    return e.wanted != steady_time{} && uses_.time.now() - e.wanted < options_.hold_for;
+}
+
+// Holds end, and entries that stand for nothing are forgotten.
+void model_library::tidy()
+{
+    for (auto at = entries_.begin(); at != entries_.end();) {
+        auto& e = at->second;
+        if (e.removed && uses_.looks() != e.looks)
+            e.removed = !std::exchange(e.looked, true);
+        if (e.hold && !is_needed(e)) {
+            e.hold = {};
+            --held_;
+        }
+        const bool nothing = (e.status == status::absent || e.status == status::failed) &&
+                             !e.waived && !e.removed && uses_.time.now() - e.wanted > keep_entry;
+        at = nothing ? entries_.erase(at) : std::next(at);
+    }
 }
 
 } // namespace gateway::work

@@ -92,6 +92,8 @@ net::task<> runner::carry(jobs::lease lease)
         co_await uses_.jobs.end_attempt(lease.fence, core::outcome::rejected, why);
         co_return;
     }
+    if (uses_.used)
+        uses_.used(lease.files);
     core::attempt_order limits;
     limits.execution_timeout = lease.job.policy.execution_timeout;
     limits.model_loaded = prepared->model_loaded;

@@ -25,6 +25,7 @@ public:
         const core::models_port& models; // for cache_info
         net::gate&
             stopping; // opens when the grace of a drain is over: running jobs are handed back
+        std::function<void(const core::model_set&)> used = {}; // a job goes out that names these
     };
 
     runner(backend_driver& backend, parts uses, options chosen);

@@ -247,10 +247,12 @@ BOOST_AUTO_TEST_CASE(a_waiting_job_says_what_it_waits_for)
     BOOST_TEST(has(get("/" + id).body, "no WebUI is ready: webui-0 is down, connection refused"));
     backend().ready = true;
     BOOST_TEST(has(get("/" + id).body, R"("code":"turn","reason":"it waits for its turn: 1 jobs)"));
-    models.waits = {{"dream.safetensors", 10, 100, 5.0}, {"other.safetensors", 0, 0, 0}};
+    models.waits = {{"dream.safetensors", 10, 100, 5.0, "fetching"},
+                    {"other.safetensors", 0, 0, 0, "elsewhere"}};
     BOOST_TEST(has(get("/" + id).body,
                    R"("models":[{"file":"dream.safetensors","bytes":10,"total":100,)"
-                   R"("bytes_per_second":5.0},{"file":"other.safetensors","bytes":0}]})"));
+                   R"("bytes_per_second":5.0,"eta_seconds":18.0,"state":"fetching"},)"
+                   R"({"file":"other.safetensors","bytes":0,"state":"elsewhere"}]})"));
 }
 
 BOOST_AUTO_TEST_CASE(a_running_job_shows_its_progress_and_a_retried_one_its_past)

@@ -68,7 +68,7 @@ BOOST_AUTO_TEST_CASE(the_document_and_the_router_know_the_same_routes)
 
     BOOST_CHECK_EQUAL_COLLECTIONS(in_document.begin(), in_document.end(), in_router.begin(),
                                   in_router.end());
-    BOOST_TEST(in_router.size() == 45U);
+    BOOST_TEST(in_router.size() == 52U);
 }
 
 BOOST_AUTO_TEST_CASE(the_limits_in_the_document_are_the_defaults)

@@ -5,6 +5,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace gateway::test {
@@ -138,6 +139,66 @@ std::optional<reply> parse_reply(std::string& bytes, bool without_body)
     return r;
 }
 
+// --- the library ---
+
+std::size_t told_library::place(core::model_kind kind, const std::string& name) const
+{
+    const auto at = std::find_if(all.begin(), all.end(), [&](const auto& model) {
+        return model.kind == kind && model.name == name;
+    });
+    return static_cast<std::size_t>(at - all.begin());
+}
+
+core::model_status& told_library::add(core::model_kind kind, std::string name, std::string state)
+{
+    auto& model = all.emplace_back();
+    model.kind = kind;
+    model.name = std::move(name);
+    model.state = std::move(state);
+    return model;
+}
+
+std::optional<core::model_status> told_library::file(core::model_kind kind,
+                                                     const std::string& name) const
+{
+    const auto at = place(kind, name);
+    return at == all.size() ? std::nullopt : std::optional(all[at]);
+}
+
+core::library_port::reply told_library::pull(const core::model_ref& file)
+{
+    if (auto no = refused())
+        return *no;
+    pulled = file;
+    add(file.kind, file.name, "queued").source = file.url;
+    return {};
+}
+
+core::library_port::reply told_library::remove(core::model_kind kind, const std::string& name)
+{
+    if (auto no = refused())
+        return *no;
+    const auto at = place(kind, name);
+    if (at == all.size())
+        return {answer::unknown, {}};
+    if (removes_later)
+        all[at].state = "removing";
+    else
+        all.erase(all.begin() + static_cast<std::ptrdiff_t>(at));
+    return {};
+}
+
+core::library_port::reply told_library::pin(core::model_kind kind, const std::string& name, bool on)
+{
+    if (auto no = refused())
+        return *no;
+    const auto at = place(kind, name);
+    if (at == all.size())
+        return {answer::unknown, {}};
+    all[at].pinned = on;
+    return {};
+}
+
 front::front(const std::function<void(config::settings&)>& change)
 {
     settings.auth.mode = config::auth_mode::none;
@@ -167,7 +228,10 @@ void front::build()
                                                            settings,
                                                            random,
                                                            std::move(checks),
-                                                           {}});
+                                                           {},
+                                                           nullptr,
+                                                           &library,
+                                                           &library_changes});
     wheel = std::make_unique<net::deadline_wheel>(ex(), time);
     server = std::make_unique<net::server>(ex(), time, *wheel, doors->service());
     doors->watch(*server);

@@ -36,6 +36,26 @@ struct told_models final : core::models_port {
     std::vector<core::model_wait> missing(core::set_id) const override { return waits; }
 };
 
+// A model library in which what is asked for is done at once.
+struct told_library final : core::library_port {
+    std::vector<core::model_status> all; // in order of kind and name
+    std::optional<reply> refusal;        // of whatever is asked next
+    core::model_ref pulled;
+    bool removes_later = false;
+
+    core::model_status& add(core::model_kind kind, std::string name, std::string state = "present");
+    std::vector<core::model_status> files() const override { return all; }
+    std::optional<core::model_status> file(core::model_kind kind,
+                                           const std::string& name) const override;
+    reply pull(const core::model_ref& file) override;
+    reply remove(core::model_kind kind, const std::string& name) override;
+    reply pin(core::model_kind kind, const std::string& name, bool on) override;
+
+private:
+    std::size_t place(core::model_kind kind, const std::string& name) const; // all.size(): none
+    std::optional<reply> refused() { return std::exchange(refusal, std::nullopt); }
+};
+
 class front : public world {
 public:
     front() : front(nullptr) {}
@@ -83,6 +103,8 @@ public:
     std::unique_ptr<jobs::jobs> jobs;
     told_backends backends;
     told_models models;
+    told_library library;
+    net::versions library_changes{ex()};
     std::string disk_trouble; // of the check "disk" in /readyz
     std::unique_ptr<api::doors> doors;
     std::unique_ptr<net::deadline_wheel> wheel;

@@ -137,12 +137,21 @@ std::vector<std::string> model_files_in(const std::filesystem::path& folder)
 }
 } // namespace
 
+// What it found in the folder before and is gone now is not listed any more.
 void scripted_webui::refresh_checkpoints()
 {
-    for (const auto& name : model_files_in(checkpoint_folder))
-        if (std::none_of(checkpoints.begin(), checkpoints.end(),
-                         [&name](const auto& c) { return c.file == name; }))
-            checkpoints.push_back({name, ""});
+    const auto files = model_files_in(checkpoint_folder);
+    std::erase_if(checkpoints, [&](const auto& c) {
+        return found_.contains(c.file) &&
+               std::find(files.begin(), files.end(), c.file) == files.end();
+    });
+    for (const auto& name : files) {
+        if (std::any_of(checkpoints.begin(), checkpoints.end(),
+                        [&name](const auto& c) { return c.file == name; }))
+            continue;
+        checkpoints.push_back({name, ""});
+        found_.insert(name);
+    }
 }
 
 void scripted_webui::refresh_loras()

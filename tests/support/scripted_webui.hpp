@@ -8,6 +8,7 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <set>
 
 namespace gateway::test {
 
@@ -89,6 +90,7 @@ private:
     std::vector<heard> jobs_;
     std::size_t warm_ups_ = 0;
     // the job that runs
+    std::set<std::string> found_; // in checkpoint_folder
     std::string state_job_;
     std::string stamp_ = "0";
     steady_time began_{};

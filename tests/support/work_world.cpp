@@ -18,10 +18,10 @@ work_world::~work_world() { stop(); }
 
 void work_world::begin()
 {
-    fleet.emplace(
-        ex(),
-        work::fleet::parts{http, wires, time, disk, *jobs, *spool, *library, waived, doubtful},
-        backends, running);
+    fleet.emplace(ex(),
+                  work::fleet::parts{http, wires, time, disk, *jobs, *spool, *library, waived,
+                                     doubtful, used},
+                  backends, running);
     group_.spawn(fleet->run());
     settle();
 }

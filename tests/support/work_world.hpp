@@ -14,13 +14,13 @@ namespace gateway::test {
 
 // Numbers that a library would have.
 struct fixed_models final : core::models_port {
-    core::model_counts counts{.checkpoints = 2,
-                              .loras = 1,
-                              .bytes = 3 * 1024 * 1024,
-                              .downloads_active = 0,
-                              .downloads_done = 0,
-                              .downloads_failed = 0,
-                              .downloaded_bytes = 0};
+    core::model_counts counts;
+    fixed_models()
+    {
+        counts.checkpoints = 2;
+        counts.loras = 1;
+        counts.bytes = 3 * 1024 * 1024;
+    }
     core::model_counts models() const override { return counts; }
     std::vector<core::model_wait> missing(core::set_id) const override { return {}; }
 };
@@ -73,6 +73,7 @@ struct work_world : jobs_world {
     // What the fleet is told of models; a test may put a real library here.
     core::models_port* library = &models;
     std::function<bool(const core::model_ref&)> waived, doubtful;
+    std::function<void(const core::model_set&)> used;
 
     std::vector<work::backend_driver::options> backends;
     work::runner::options running;
