@@ -80,7 +80,7 @@ struct telling : jobs_world {
     // As a kill would: what is durable is all that is left.
     void crash()
     {
-        auto durable = journal->restarted();
+        auto durable = journal->crashed();
         stop();
         let_commits_pass();
         restart_with(std::move(durable));
