@@ -10,6 +10,7 @@ namespace {
 constexpr auto body = R"({"input":{"prompt":"a cat"},"webhook":"https://app.test/h?token=secret"})";
 
 struct telling : test::front {
+    telling() { kept_as = "deliveries"; }
     // A job with a webhook; its public id.
     std::string submit_for()
     {

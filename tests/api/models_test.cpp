@@ -1,3 +1,4 @@
+#include "support/contract_log.hpp"
 #include "support/front.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -11,6 +12,7 @@ using answer = core::library_port::answer;
 namespace {
 
 struct door : front {
+    door() { kept_as = "models"; }
     bool says(const reply& r, std::string_view text) const
     {
         return r.body.find(text) != std::string::npos;
@@ -152,6 +154,19 @@ BOOST_AUTO_TEST_CASE(the_stream_tells_what_is_on_its_way_and_what_changes)
     library.all.pop_back();
     library_changes.bump();
     BOOST_TEST(heard(*connection).find("event: gone") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_stream_ends_when_the_gateway_stops)
+{
+    auto connection = send(http_request("GET", "/api/v1/models/events"));
+    settle();
+    doors->drain();
+    advance(2s);
+    const auto got = take_reply(*connection);
+
+    BOOST_REQUIRE(got);
+    BOOST_TEST(got->status == 200);
+    keep_answer(kept_as, "events", "GET", "/api/v1/models/events", *got);
 }
 
 BOOST_AUTO_TEST_CASE(a_quiet_stream_says_that_it_lives)
