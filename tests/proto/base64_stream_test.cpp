@@ -39,7 +39,7 @@ BOOST_AUTO_TEST_CASE(every_byte_comes_back_however_the_text_is_cut)
     for (std::size_t length = 0; length < 256; ++length) {
         const auto bytes = all_bytes().substr(256 - length);
         auto text = base64_encode(bytes);
-        for (const std::size_t cut : {1, 3, 7, 1000})
+        for (const std::size_t cut : {1U, 3U, 7U, 1000U})
             BOOST_REQUIRE(decode(text, cut) == bytes);
         while (text.ends_with('='))
             text.pop_back();
@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(every_byte_comes_back_however_the_text_is_cut)
 
 BOOST_AUTO_TEST_CASE(escapes_of_json_are_understood)
 {
-    for (const std::size_t cut : {1, 2, 5}) {
+    for (const std::size_t cut : {1U, 2U, 5U}) {
         BOOST_TEST((decode(R"(\/\u002f+\u002B\n)", cut) == decode("//++")));
         BOOST_TEST((decode("QU\\nJD\\r\\n", cut) == "ABC"));
     }
