@@ -403,7 +403,8 @@ void add_download(std::vector<setting>& all)
              "How often a download is taken up again after a passing error.")
         .add("backoff", &t::backoff, time(1ms, 1h), "Wait before that; doubles each time.")
         .add("max_backoff", &t::max_backoff, time(1ms, 24h), "The longest such wait.")
-        .add("files_at_once", &t::files_at_once, number(1, 256), "Downloads that run side by side.")
+        .add("files_at_once", &t::files_at_once, number(1, 256),
+             "Downloads that run side by side at most; fewer when they already fill the link.")
         .add("connections", &t::connections, number(1, 64),
              "Connections that one download may use; it uses as many as make it faster.")
         .add("first_connections", &t::first_connections, number(1, 64),

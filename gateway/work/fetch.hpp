@@ -67,6 +67,8 @@ public:
 
     // `progress` is kept current while it runs.
     net::task<fetch_result> fetch(fetch_order order, fetch_progress& progress);
+    // Bytes of all transfers since the start.
+    std::uint64_t received() const { return traffic_.received(); }
 
 private:
     net::executor ex_;

@@ -13,6 +13,11 @@ namespace {
 constexpr auto look_again = std::chrono::seconds(1);
 // A long queue is not gone through at every submission: so much of a pause for each of its sets.
 constexpr auto pause_per_set = std::chrono::microseconds(20);
+// Between looks at how fast files come; the pace wants no fewer.
+constexpr auto pace_interval = std::chrono::milliseconds(250);
+// A transfer with fewer bytes per second, after this time, holds up nobody.
+constexpr double hardly_comes = 64 * 1024;
+constexpr auto time_to_begin = std::chrono::seconds(2);
 // An entry that stands for nothing is kept a little for those who ask about it.
 constexpr auto keep_entry = std::chrono::minutes(10);
 
@@ -30,6 +35,13 @@ std::string stem_of(std::string_view title)
     if (bracket != std::string_view::npos && title.ends_with(']'))
         title = title.substr(0, bracket);
     return std::filesystem::path(title).stem().string();
+}
+
+core::pace_limits limits_of(const model_library::options& chosen)
+{
+    auto limits = chosen.side_by_side;
+    limits.most = static_cast<int>(chosen.files_at_once);
+    return limits;
 }
 
 } // namespace
@@ -60,6 +72,8 @@ model_library::model_library(net::executor ex, parts uses, options chosen)
     : uses_(std::move(uses)),
       options_(std::move(chosen)),
       fetcher_(ex, uses_.http, uses_.time, uses_.files, options_.fetch, uses_.random),
+      pace_limits_(limits_of(options_)),
+      pace_(pace_limits_),
       failures_(options_.failures),
       changes_(ex)
 {
@@ -119,7 +133,12 @@ void model_library::changed()
 net::task<> model_library::reconcile(net::task_group& children)
 {
     mark_needed();
+    ++pass_;
+    turns_ = 0;
+    more_wait_ = false;
     const auto sets = uses_.jobs.wanted_models();
+    // While jobs wait and none runs, nothing may slow down the first file.
+    may_try_ = sets.empty() || !uses_.jobs.running_models().empty();
     for (const auto set : sets) {
         const auto files = uses_.jobs.sets().at(set);
         std::string hopeless;
@@ -183,6 +202,11 @@ std::string model_library::settle(const core::model_ref& file, net::task_group& 
     e.wanted = uses_.time.now();
     switch (e.status) {
     case status::fetching:
+        if (e.transfers && uses_link(e) && !has_turn(e)) {
+            e.paused = true;
+            e.stop.request_stop();
+        }
+        return {};
     case status::verifying:
     case status::removing: return {};
     case status::elsewhere:
@@ -216,19 +240,69 @@ std::string model_library::settle_absent(const core::model_ref& file, entry& e,
         e.stop = {};
         e.source = std::move(source);
         e.wanted_sha256 = file.sha256;
+        e.transfers = false;
         children.spawn(link_one(file, there->found.path, there->sha256));
         return {};
     }
-    if (counts_.downloads_active >= options_.files_at_once || is_under_way(file, source))
+    if (is_under_way(file, source) || !has_turn(e) ||
+        counts_.downloads_active >= options_.files_at_once)
         return {};
     e.status = status::fetching;
     e.progress = {};
     e.stop = {};
     e.source = std::move(source);
     e.wanted_sha256 = file.sha256;
+    e.transfers = true;
+    e.paused = false;
+    e.began = uses_.time.now();
     ++counts_.downloads_active;
     children.spawn(fetch_one(file));
+    if (!std::exchange(pacing_, true))
+        children.spawn(keep_pace());
     return {};
+}
+
+// The first files in the queue have a turn, as many as the pace allows.
+bool model_library::has_turn(entry& e)
+{
+    if (e.pass != pass_) {
+        e.pass = pass_;
+        e.turn = turns_++;
+    }
+    const bool yes = e.turn < static_cast<std::size_t>(pace_.wanted());
+    more_wait_ = more_wait_ || !yes;
+    return yes;
+}
+
+// What is nearly there, and what comes from a server that says nothing, leaves its turn to the
+// next.
+bool model_library::uses_link(const entry& e) const
+{
+    const auto& p = e.progress;
+    const auto left = static_cast<double>(p.total) - static_cast<double>(p.bytes);
+    if (p.total > 0 && left <= p.bytes_per_second)
+        return false;
+    return p.bytes_per_second >= hardly_comes || uses_.time.now() - e.began < time_to_begin;
+}
+
+net::task<> model_library::keep_pace()
+{
+    while (counts_.downloads_active > 0) {
+        const auto ec = co_await uses_.time.sleep_for(pace_interval);
+        if (ec)
+            co_return;
+        const auto receiving =
+            std::count_if(entries_.begin(), entries_.end(), [](const auto& known) {
+                return known.second.status == status::fetching &&
+                       known.second.progress.connections > 0;
+            });
+        pace_.on_sample(fetcher_.received(), static_cast<int>(receiving), more_wait_ && may_try_,
+                        uses_.time.now());
+        if (more_wait_)
+            uses_.jobs.demand().bump(); // somebody may have a turn now, or none any more
+    }
+    pacing_ = false;
+    pace_ = core::pace(pace_limits_);
 }
 
 std::string model_library::settle_present(const core::model_ref& file, entry& e,

@@ -8,6 +8,7 @@
 
 #include "core/eviction.hpp"
 #include "core/failures.hpp"
+#include "core/pace.hpp"
 #include "core/ports.hpp"
 #include "jobs/jobs.hpp"
 #include "store/files.hpp"
@@ -38,7 +39,13 @@ public:
         model_library::folders folders;
         size_limits limit_of;
         bool lenient = false; // a file that cannot be had is left out of the job
-        std::size_t files_at_once = 6;
+        // Files come in the order of the queue, as many side by side as together come faster: what
+        // is wanted first is not held up by what is wanted next.
+        std::size_t files_at_once = 6; // at most
+        core::pace_limits side_by_side{.settle = std::chrono::seconds(1),
+                                       .measure = std::chrono::seconds(2),
+                                       .gain = 1.25,
+                                       .pause = std::chrono::minutes(1)};
         core::failure_memory::limits failures;
         core::eviction_limits eviction;
         std::set<std::string> pinned;                // names that are never deleted
@@ -129,7 +136,12 @@ private:
         std::string source;
         std::string wanted_sha256;
         std::stop_source stop;
-        bool back = false; // it was gone for a while: WebUIs must look before they are sent it
+        bool back = false;      // it was gone for a while: WebUIs must look before they are sent it
+        bool transfers = false; // not being linked
+        bool paused = false;    // told to stop because it is not its turn
+        std::uint64_t pass = 0; // of reconcile() that gave it
+        steady_time began{};    // the transfer
+        std::size_t turn = 0;   // this place in the queue
         // Against other processes that would delete it.
         store::shared_lock hold;
         bool holding = false;     // under way
@@ -150,10 +162,13 @@ private:
     std::string settle_absent(const core::model_ref& file, entry& e, net::task_group& children);
     std::string settle_present(const core::model_ref& file, entry& e, net::task_group& children);
     std::string settle_listing(const core::model_ref& file, entry& e);
+    bool has_turn(entry& e);
+    bool uses_link(const entry& e) const;
     void waive(const core::model_ref& file, const std::string& reason);
     net::task<> fail(core::set_id set, std::string reason);
 
     // children
+    net::task<> keep_pace();
     net::task<> fetch_one(core::model_ref file);
     net::task<> link_one(core::model_ref file, std::filesystem::path from, std::string sha256);
     net::task<> verify_one(core::model_ref file);
@@ -183,6 +198,13 @@ private:
     parts uses_;
     options options_;
     fetcher fetcher_;
+    core::pace_limits pace_limits_;
+    core::pace pace_; // of files, not of connections
+    std::uint64_t pass_ = 0;
+    std::size_t turns_ = 0;  // given in this pass
+    bool more_wait_ = false; // for their turn
+    bool may_try_ = false;   // whether more at once are faster
+    bool pacing_ = false;    // keep_pace() runs
     core::failure_memory failures_;
     std::map<key, entry> entries_;          // whatever a coroutine works on is not erased (tidy)
     std::map<key, core::model_ref> wishes_; // of operators

@@ -264,7 +264,7 @@ net::task<bool> model_library::find_on_disk(const core::model_ref& file, entry& 
 net::task<> model_library::transfer(const core::model_ref& file, entry& e)
 {
     log::info("download begins",
-              {{"kind", core::to_text(file.kind)}, {"file", file.name}, {"url", file.url}});
+              {{"kind", core::to_text(file.kind)}, {"file", file.name}, {"url", e.source}});
     const auto began = uses_.time.now();
     fetch_order order{file, options_.folders.of(file.kind), options_.limit_of.of(file.kind)};
     order.stop = e.stop.get_token();
@@ -272,8 +272,10 @@ net::task<> model_library::transfer(const core::model_ref& file, entry& e)
     const auto took = uses_.time.now() - began;
     if (!done && done.error().cancelled) {
         e.status = status::absent;
-        ++counts_.downloads_cancelled;
-        log::info("download stopped: nobody wants it any more", {{"file", file.name}});
+        counts_.downloads_cancelled += e.paused ? 0U : 1U;
+        log::info(e.paused ? "download waits: others come first"
+                           : "download stopped: nobody wants it any more",
+                  {{"file", file.name}});
         co_return;
     }
     if (!done) {

@@ -56,7 +56,12 @@ public:
     // Waits for one; without one only when the waiter is cancelled.
     net::task<place> take(std::string host);
     // How long whoever has received so much must wait before reading on.
-    duration received(std::uint64_t bytes, steady_time now) { return bucket_.take(bytes, now); }
+    duration received(std::uint64_t bytes, steady_time now)
+    {
+        received_ += bytes;
+        return bucket_.take(bytes, now);
+    }
+    std::uint64_t received() const { return received_; } // since the start
     int open() const { return open_; }
 
 private:
@@ -67,6 +72,7 @@ private:
     net::versions freed_;
     std::map<std::string, int> by_host_;
     int open_ = 0;
+    std::uint64_t received_ = 0;
 };
 
 } // namespace gateway::work

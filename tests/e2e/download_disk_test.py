@@ -177,7 +177,7 @@ class Shared(JobCase):
     def start(self, **settings):
         downloads = {key: value for key, value in QUICK.items() if key != "download.retries"}
         gateway, self.webui = self.pair(gateway={"flags": ["--allow-host", self.files.host]},
-                                        settings={**downloads, **settings})
+                                        settings={**downloads, "models.min_free": "0B", **settings})
         return gateway
 
     def add(self, name, fault=None):
@@ -187,7 +187,7 @@ class Shared(JobCase):
     def test_21_two_gateways_on_one_folder(self):
         first = self.start()
         second = self.gateway(self.simulator(models_dir=self.webui.models_dir), flags=["--allow-host", self.files.host],
-                              settings={"models.dir": self.webui.models_dir})
+                              settings={"models.dir": self.webui.models_dir, "models.min_free": "0B"})
         dream = self.add("dream", Fault(bytes_per_second=MIB))
         jobs = [(gateway, gateway.run(picture(checkpoint=dream))) for gateway in (first, second)]
 
@@ -216,6 +216,19 @@ class Shared(JobCase):
         self.assert_completes(gateway, ids[99])
 
         self.assertEqual(self.files.bytes_sent("dream"), self.content.size)
+
+    def test_23_one_content_under_two_names(self):
+        gateway = self.start()
+        jobs = [gateway.run(picture(checkpoint=self.add(name, Fault(bytes_per_second=MIB)), seed=seed))
+                for seed, name in enumerate(("dream", "nightmare"))]
+
+        for job in jobs:
+            self.assert_completes(gateway, job)
+
+        folder = os.path.join(self.webui.models_dir, "Stable-diffusion")
+        places = [os.stat(os.path.join(folder, name + ".safetensors")) for name in ("dream", "nightmare")]
+        self.assertEqual(places[0].st_ino, places[1].st_ino, "a hard link")
+        self.assertEqual(self.files.bytes_sent("dream") + self.files.bytes_sent("nightmare"), self.content.size)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ class Backlog(JobCase):
         webui = self.simulator(**traces.simulator_options(self.SCALE))
         files = traces.Files(trace, self.SCALE)
         self.addCleanup(files.stop)
-        gateway = self.gateway(webui, settings={"models.dir": webui.models_dir}, flags=["--allow-host", files.host])
+        gateway = self.gateway(webui, settings={"models.dir": webui.models_dir,
+                                               "models.min_free": "0B"}, flags=["--allow-host", files.host])
 
         played = traces.with_gateway(trace, self.SCALE, webui, gateway, files, patience=100)
 

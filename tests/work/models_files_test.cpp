@@ -261,4 +261,37 @@ BOOST_AUTO_TEST_CASE(files_are_fetched_in_the_order_of_the_queue)
     BOOST_TEST(order == "/c/a/b");
 }
 
+BOOST_AUTO_TEST_CASE(a_file_has_the_link_to_itself_until_it_is_nearly_there)
+{
+    options.side_by_side.first = 1;
+    for (const char* name : {"a", "b"})
+        offer(name);
+    begin_library();
+    const auto both = submit(wanting({.loras = {"a", "b"}}));
+    check_completed(both);
+
+    const auto& requests = files_server.requests();
+    BOOST_TEST(requests.size() == 2u);
+    BOOST_TEST(requests.front().path() == "/a");
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_says_nothing_holds_up_no_other_file)
+{
+    options.side_by_side.first = 1;
+    const auto door = std::make_shared<net::gate>(ex());
+    for (const char* name : {"a", "b"})
+        offer(name);
+    remote["/a"].held = door;
+    begin_library();
+    const auto stuck = submit(wanting({.checkpoint = "a"}));
+    const auto next = submit(wanting({.checkpoint = "b"}));
+    pass(1s);
+    BOOST_TEST(files_server.requests().size() == 1u);
+
+    check_completed(next);
+    BOOST_TEST(shown_state(stuck) == "IN_QUEUE");
+    door->open();
+    check_completed(stuck);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

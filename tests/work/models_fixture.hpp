@@ -26,6 +26,7 @@ struct library_world : work_world {
                            root / "VAE"};
         options.limit_of = {50'000'000, 50'000'000, 50'000'000, 50'000'000};
         options.fetch.allow_hosts = {"files.test"};
+        options.side_by_side.first = 6; // tests of the pace begin with one
         registry_options.file = root / "cache_registry.json";
         registry_options.verified = folder.path() / "verified.json";
         webui.checkpoint_folder = options.folders.checkpoints;
